@@ -1,0 +1,1 @@
+//! noonmark-ke
