@@ -138,9 +138,9 @@ impl Ring {
         self.touched = received.min(places);
         for (place, header) in self.incoming[..self.touched].iter().enumerate() {
             let control = &self.controls[place].0;
-            let facts = control::read(
-                control.get(..header.msg_hdr.msg_controllen as usize).unwrap_or(control),
-            );
+            #[allow(clippy::unnecessary_cast, reason = "another integer on other C libraries")]
+            let written = header.msg_hdr.msg_controllen as usize;
+            let facts = control::read(control.get(..written).unwrap_or(control));
             self.arrivals.push(Arrival {
                 len: (header.msg_len as usize).min(rooms[place].len()),
                 truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
