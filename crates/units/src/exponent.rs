@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::{Span, Timestamp};
+use crate::{Line, Span, Timestamp};
 
 /// Interval between polls as log2 of seconds (RFC 5905 §7.3). Any of the 256 values may arrive; none is an error.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -71,10 +71,12 @@ impl Precision {
     }
 }
 
-/// As the [`Span`] it stands for.
+/// As the [`Span`] it stands for, without a sign.
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_span().fmt(f)
+        let mut line = Line::new();
+        self.as_span().write_magnitude(&mut line)?;
+        f.pad(line.as_str())
     }
 }
 

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::ops::Add;
 
-use crate::Span;
+use crate::{Line, Span};
 
 /// Unsigned length of time in 2⁻¹⁶ s: root delay and root dispersion (RFC 5905 §6, "short format").
 ///
@@ -61,10 +61,12 @@ impl Add for Short {
     }
 }
 
-/// As the [`Span`] of the same length.
+/// As the [`Span`] of the same length, without a sign.
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_span().fmt(f)
+        let mut line = Line::new();
+        self.to_span().write_magnitude(&mut line)?;
+        f.pad(line.as_str())
     }
 }
 

@@ -103,6 +103,21 @@ impl Span {
         self.0 < 0
     }
 
+    /// The length without sign, in the unit that leaves one to three digits before the point.
+    pub(crate) fn write_magnitude(self, line: &mut Line<32>) -> fmt::Result {
+        if self.0 == 0 {
+            return line.write_str("0 s");
+        }
+        let picos = div_nearest(i128::from(self.abs().0) * 1_000_000_000_000, 1 << 32);
+        for (unit, picos_per_thousandth) in UNITS {
+            let thousandths = div_nearest(picos, picos_per_thousandth);
+            if thousandths < 1_000_000 || unit == "s" {
+                return write!(line, "{}.{:03} {unit}", thousandths / 1000, thousandths % 1000);
+            }
+        }
+        Ok(())
+    }
+
     const fn clamped(bits: i128) -> Self {
         if bits > i64::MAX as i128 {
             Self::MAX
@@ -155,16 +170,9 @@ impl fmt::Display for Span {
         if self.0 == 0 {
             return f.pad("0 s");
         }
-        let sign = if self.0 < 0 { '-' } else { '+' };
-        let picos = div_nearest(i128::from(self.abs().0) * 1_000_000_000_000, 1 << 32);
         let mut line = Line::<32>::new();
-        for (unit, picos_per_thousandth) in UNITS {
-            let thousandths = div_nearest(picos, picos_per_thousandth);
-            if thousandths < 1_000_000 || unit == "s" {
-                write!(line, "{sign}{}.{:03} {unit}", thousandths / 1000, thousandths % 1000)?;
-                break;
-            }
-        }
+        line.write_char(if self.0 < 0 { '-' } else { '+' })?;
+        self.write_magnitude(&mut line)?;
         f.pad(line.as_str())
     }
 }
