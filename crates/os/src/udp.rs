@@ -11,8 +11,10 @@
 
 mod control;
 mod ring;
+mod wait;
 
 pub use ring::{Arrival, Local, Outgoing, Ring, Sent};
+pub use wait::{Bell, Watch};
 
 use std::fmt;
 use std::io;
