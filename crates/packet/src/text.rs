@@ -1,8 +1,8 @@
 //! How a packet reads on one line.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
-use noonmark_units::{Span, Timestamp, UnixTime};
+use noonmark_units::{Line, Timestamp, UnixTime};
 
 use crate::{Contents, FieldKind, Mode, Packet, Trailer};
 
@@ -60,6 +60,7 @@ fn fmt_answer(packet: &Packet<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     fmt_before(f, "clock set", packet.reference_time(), sent)
 }
 
+/// `what` and how long before `sent` it happened.
 fn fmt_before(
     f: &mut fmt::Formatter<'_>,
     what: &str,
@@ -70,7 +71,11 @@ fn fmt_before(
         return Ok(());
     }
     let later = time - sent;
-    if later == Span::ZERO { write!(f, ", {what} then") } else { write!(f, ", {what} {later}") }
+    let mut length = Line::<32>::new();
+    write!(length, "{later}")?;
+    let length = length.as_str().trim_start_matches(['+', '-']);
+    let side = if later.is_negative() { "before" } else { "after" };
+    write!(f, ", {what} {length} {side}")
 }
 
 fn fmt_contents(contents: &Contents<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
