@@ -1,1 +1,53 @@
-//! noonmark-os
+//! What Noonmark asks of the operating system: the workspace's only crate with `unsafe`.
+//!
+//! One system call per function, a safe signature, and a `SAFETY` note for every condition the call sets. What is built from
+//! those calls and belongs to no other crate lives here too: the durable store, the shared pages, the pool of random octets.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`clock`] | readings of the machine's clocks, and the kernel's discipline of them, which is only ever read |
+//! | [`page`] | shared memory between one writing process and many reading ones: state under a sequence lock, and counters |
+//! | [`sealed`] | octets handed to another process that nobody can change any more |
+//! | [`pair`] | messages with descriptors between two processes |
+//! | [`process`] | starting this executable again in another role |
+//! | [`signals`], [`poll`] | waiting, with a bound |
+//! | [`caps`] | giving up the right to set the clock |
+//! | [`peer`] | who is at the other end of a Unix socket |
+//! | [`random`] | random octets at the price of AES, not of a system call |
+//! | [`private`] | reading configuration, certificates and keys after looking at owner and mode |
+//! | [`store`] | files of our own that are either the old or the new, never neither |
+//! | [`udp`] | batches of datagrams with addresses and kernel receive stamps |
+//!
+//! Deliberately absent: anything that sets a clock, any policy about who may do what, any protocol. Nothing here logs.
+//!
+//! Linux 5.10 or later. What an older or newer kernel lacks comes back as an error of the call that missed it.
+
+#![allow(unsafe_code, reason = "this crate is where the system calls are")]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod caps;
+pub mod clock;
+mod mapping;
+pub mod page;
+pub mod pair;
+pub mod peer;
+pub mod poll;
+pub mod private;
+pub mod process;
+pub mod random;
+pub mod sealed;
+pub mod signals;
+pub mod store;
+pub mod udp;
+
+use std::io;
+
+/// Turns the `-1` of a system call into the error it left in `errno`.
+fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The same for calls that return a count of octets.
+fn checked_len(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
