@@ -42,30 +42,16 @@ where
     B: BlockCipherEncBackend<BlockSize = U16>,
 {
     let mut counter = u128::from_be_bytes(*tag) & CLEARED;
-    let mut chunks = text.chunks_exact_mut(WIDTH * block::LEN);
-    for chunk in &mut chunks {
-        let stream: [Block; WIDTH] = key_stream(backend, &mut counter, WIDTH);
-        let (blocks, _) = chunk.as_chunks_mut::<{ block::LEN }>();
-        for (text, stream) in blocks.iter_mut().zip(&stream) {
-            for (text, stream) in text.iter_mut().zip(stream) {
-                *text ^= stream;
-            }
+    let mut stream = [Block::default(); WIDTH];
+    for chunk in text.chunks_mut(WIDTH * block::LEN) {
+        key_stream(backend, &mut counter, &mut stream, chunk.len().div_ceil(block::LEN));
+        let (blocks, odd) = chunk.as_chunks_mut();
+        let mut stream = stream.iter();
+        for (text, stream) in blocks.iter_mut().zip(&mut stream) {
+            let (a, b) = (*text, stream.0);
+            *text = core::array::from_fn::<u8, { block::LEN }, _>(|n| a[n] ^ b[n]);
         }
-    }
-    let rest = chunks.into_remainder();
-    if rest.is_empty() {
-        return;
-    }
-    let stream: [Block; WIDTH] = key_stream(backend, &mut counter, rest.len().div_ceil(block::LEN));
-    let (blocks, odd) = rest.as_chunks_mut::<{ block::LEN }>();
-    let whole = blocks.len();
-    for (text, stream) in blocks.iter_mut().zip(&stream) {
-        for (text, stream) in text.iter_mut().zip(stream) {
-            *text ^= stream;
-        }
-    }
-    if let Some(stream) = stream.get(whole) {
-        for (text, stream) in odd.iter_mut().zip(stream) {
+        for (text, stream) in odd.iter_mut().zip(stream.next().iter().copied().flatten()) {
             *text ^= stream;
         }
     }
@@ -74,17 +60,16 @@ where
 /// Bits 63 and 31 of the tag are cleared, so that adders of 32 and 64 bits would do as well (RFC 5297 §2.5).
 const CLEARED: u128 = !(1 << 63 | 1 << 31);
 
-/// The next `count` ≤ [`WIDTH`] blocks of key stream; the rest of the array is without meaning.
+/// Puts the next `count` ≤ [`WIDTH`] blocks of key stream at the front of `stream`; the rest is without meaning.
 #[inline(always)]
-fn key_stream<B>(backend: &B, counter: &mut u128, count: usize) -> [Block; WIDTH]
+fn key_stream<B>(backend: &B, counter: &mut u128, stream: &mut [Block; WIDTH], count: usize)
 where
     B: BlockCipherEncBackend<BlockSize = U16>,
 {
-    let mut stream: [Block; WIDTH] = core::array::from_fn(|n| {
-        // At most WIDTH is added; the sum stays below 2¹²⁸ + 2⁶³ for any text that fits memory, and wraps as CTR does.
-        Block::from(counter.wrapping_add(n as u128).to_be_bytes())
-    });
-    *counter = counter.wrapping_add(WIDTH as u128);
+    for block in &mut *stream {
+        *block = Block::from(counter.to_be_bytes());
+        *counter = counter.wrapping_add(1);
+    }
     let wanted = stream.get_mut(..count).unwrap_or_default();
     if B::ParBlocksSize::USIZE <= WIDTH {
         let (groups, tail) = Array::slice_as_chunks_mut(wanted);
@@ -97,5 +82,4 @@ where
             backend.encrypt_block_inplace(block);
         }
     }
-    stream
 }

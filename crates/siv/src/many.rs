@@ -52,12 +52,11 @@ impl<C: BlockCipher> Siv<C> {
         }
     }
 
-    /// Tags of at most [`LANES`] plaintexts.
+    /// Tags of the plaintexts of a group of at most [`LANES`].
     fn tags_of(&self, group: &[Job<'_>]) -> [Block; LANES] {
         let mut tags = [Block::default(); LANES];
         let headers = headers_of(group.iter());
-        let messages = messages_of(group.iter(), &headers);
-        let messages = messages.get(..group.len()).unwrap_or_default();
+        let messages = &messages_of(group.iter(), &headers);
         self.mac.cipher.encrypt_with_backend(Tags { siv: self, messages, tags: &mut tags });
         tags
     }
@@ -93,11 +92,11 @@ pub fn open_each<C: BlockCipher>(jobs: &mut [(&Siv<C>, Job<'_>)], ok: &mut [bool
 }
 
 fn tags_of_each<C: BlockCipher>(group: &[(&Siv<C>, Job<'_>)]) -> [Block; LANES] {
+    let Some((any, _)) = group.first() else { return [Block::default(); LANES] };
+    let keys = core::array::from_fn(|lane| group.get(lane).map_or(*any, |(siv, _)| *siv));
     let jobs = || group.iter().map(|(_, job)| job);
     let headers = headers_of(jobs());
-    let messages = messages_of(jobs(), &headers);
-    let messages = messages.get(..group.len()).unwrap_or_default();
-    s2v(&OwnKeys { group }, messages)
+    s2v(&OwnKeys { keys }, &messages_of(jobs(), &headers))
 }
 
 fn headers_of<'j>(jobs: impl Iterator<Item = &'j Job<'j>>) -> [[&'j [u8]; 2]; LANES] {
@@ -108,13 +107,16 @@ fn headers_of<'j>(jobs: impl Iterator<Item = &'j Job<'j>>) -> [[&'j [u8]; 2]; LA
     headers
 }
 
+/// The jobs as messages; lanes left over get the cheapest one, and nobody looks at its tag.
 fn messages_of<'j>(
-    mut jobs: impl Iterator<Item = &'j Job<'j>>,
+    jobs: impl Iterator<Item = &'j Job<'j>>,
     headers: &'j [[&'j [u8]; 2]; LANES],
 ) -> [Message<'j>; LANES] {
-    headers
-        .each_ref()
-        .map(|headers| Message { headers, text: jobs.next().map_or(&[], |job| &*job.text) })
+    let mut messages = [Message::default(); LANES];
+    for ((place, headers), job) in messages.iter_mut().zip(headers).zip(jobs) {
+        *place = Message { headers, text: job.text };
+    }
+    messages
 }
 
 /// Counter mode over a group under one key.
@@ -137,23 +139,23 @@ impl BlockCipherEncClosure for Texts<'_, '_> {
 
 /// Every lane under its own key. The `aes` crate has no block of several keys, so each block is its own call; the
 /// chains are independent, and the processor runs as many of those calls at once as its window holds.
-struct OwnKeys<'g, 'a, C> {
-    group: &'g [(&'a Siv<C>, Job<'a>)],
+struct OwnKeys<'a, C> {
+    keys: [&'a Siv<C>; LANES],
 }
 
-impl<C: BlockCipher> Lanes for OwnKeys<'_, '_, C> {
+impl<C: BlockCipher> Lanes for OwnKeys<'_, C> {
     #[inline(always)]
     fn encrypt(&self, lane: usize, block: &mut Block) {
-        self.group[lane].0.mac.cipher.encrypt_block(block);
+        self.keys[lane].mac.cipher.encrypt_block(block);
     }
 
     #[inline(always)]
     fn subkeys(&self, lane: usize) -> &Subkeys {
-        &self.group[lane].0.mac.subkeys
+        &self.keys[lane].mac.subkeys
     }
 
     #[inline(always)]
     fn zero(&self, lane: usize) -> [u8; block::LEN] {
-        self.group[lane].0.zero()
+        self.keys[lane].zero()
     }
 }

@@ -4,7 +4,6 @@ use aes::cipher::{
     BlockCipherEncBackend, BlockCipherEncClosure, BlockSizeUser, KeySizeUser, consts::U16,
     typenum::Unsigned,
 };
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::block::{self, Block, BlockCipher};
@@ -109,7 +108,7 @@ pub(crate) fn matches_or_wipe(
     tag: &[u8; TAG_LEN],
     text: &mut [u8],
 ) -> bool {
-    let matches = bool::from(computed.ct_eq(tag));
+    let matches = block::equal(computed, tag);
     if !matches {
         text.zeroize();
     }
@@ -119,7 +118,7 @@ pub(crate) fn matches_or_wipe(
 /// S2V of up to `N` messages under one key, whole inside the cipher's backend.
 pub(crate) struct Tags<'a, C, const N: usize> {
     pub siv: &'a Siv<C>,
-    pub messages: &'a [Message<'a>],
+    pub messages: &'a [Message<'a>; N],
     pub tags: &'a mut [Block; N],
 }
 
