@@ -1,1 +1,46 @@
-//! noonmark-nts
+//! Network Time Security for NTP (RFC 8915): key establishment, cookies, the key ring, and the protection of NTP packets.
+//!
+//! Two halves, as in the RFC. **Key establishment** (§4): [`KeServer`] and [`KeClient`] are one TLS 1.3 session each,
+//! driven without I/O: octets come in by `read_tls`, go out by `write_tls`, and `process` does the rest. Their messages are
+//! [`KeRequest`] and [`KeResponse`], made of [`Record`]s; every rule a peer can break is a [`Violation`]. **NTP under
+//! NTS** (§5): [`write_request`] and [`open_answer`] for a client; for a server [`classify`], then cookies by
+//! [`CookieKeys`], [`open_request`], and [`AnswerPlan`]. [`KeyRing`] makes the cookie keys and belongs to whoever owns the durable store.
+//!
+//! What it deliberately does not do: it opens no socket and no file, reads no clock, owns no randomness ([`Random`]
+//! is passed in) and keeps no state per client. It decides no policy: who may ask, how often, and which time is told
+//! are the server's business; when to ask again is the client's.
+//!
+//! rustls appears in this crate alone, and its provider in `tls.rs` alone. Secrets have no `Debug` and are wiped when dropped.
+//!
+//! Covers RFC 8915 §3, §4, §5, §6 (cookies of the suggested kind) and chrony's record 1024 for AEAD_AES_128_GCM_SIV.
+
+#![forbid(unsafe_code)]
+
+mod aead;
+mod cookie;
+mod ke_request;
+mod key;
+mod keyring;
+mod message;
+mod ntp_server;
+mod random;
+mod record;
+#[cfg(test)]
+mod testing;
+
+pub use aead::{Aead, TAG_LEN};
+pub use cookie::{
+    COOKIE_KEY_LEN, CookieFault, CookieIssuer, CookieKey, CookieKeys, Opening, Sealing,
+};
+pub use ke_request::{KeRequest, KeRequestReader, REQUEST_LIMIT};
+pub use key::{AeadKey, Forged, KeyLength, NonceLength, SessionKeys};
+pub use keyring::{
+    Advance, KeyRing, MAX_RETAINED, MAX_TURNS, Pace, PaceError, RING_LEN, Renewal, RingError,
+};
+pub use message::Violation;
+pub use ntp_server::{NameFault, NtpServer};
+pub use random::Random;
+pub use record::{
+    Arrival, BodyTooLong, CutShort, ErrorCode, MessageTooLong, NTPV4, RECORD_HEADER_LEN, Record,
+    RecordKind, RecordReader, records,
+};
