@@ -1,8 +1,54 @@
 //! The configuration of Noonmark: one TOML file in, checked [`Settings`] out.
+//!
+//! Start with [`load`], which reads a file and the files it names, or with [`parse`], which looks
+//! at a text alone. Both end in [`Settings`], where every value is of a type that cannot be wrong
+//! and whose parts fit each other, or in a [`Report`] of everything that is wrong: each mistake
+//! with its line, a caret under the place and what would be accepted, for people
+//! ([`Report::render`]) and for programs (it serialises).
+//!
+//! Every table and key is described once, in [`TABLES`]. The reader takes defaults and the wording
+//! of what is accepted from there; [`default_file`] and [`manual`] print the commented default
+//! configuration and `docs/configuration.md` from it.
+//!
+//! What makes a configuration wrong:
+//! - text that is not TOML, all of it, as far as the parser can go on;
+//! - a table or key that is not described, or is written in the wrong shape;
+//! - a value of the wrong type or outside its limits;
+//! - values that do not fit each other;
+//! - an empty file, which never stands for the defaults;
+//! - a file that somebody else may write, or a key that somebody else may read.
+//!
+//! Deliberately absent: includes, variables and any second file format; looking into certificates
+//! (`noonmark-nts` does); resolving names; and any knowledge of what the settings are used for.
 
+mod files;
+mod keys;
+mod manual;
+mod reading;
+mod report;
+mod section;
 mod settings;
+mod spelling;
+mod value;
 
+use std::path::Path;
+
+pub use files::{IdentityFiles, Loaded, load, read_identity};
+pub use keys::{Key, TABLES, Table};
+pub use manual::{default_file, manual};
+pub use report::{Problem, Report};
 pub use settings::{
     AccessRule, Action, AeadId, Cookies, Dscp, InterfaceName, Local, Log, LogFormat, LogLevel, Nts,
     RateLimit, Server, Settings, State, Status, Versions,
 };
+
+/// Checks `text` and opens nothing. `origin` is the file it came from: reports name it, and
+/// relative paths start from its folder.
+///
+/// # Errors
+/// Everything wrong with the text.
+pub fn parse(text: &str, origin: &Path) -> Result<Settings, Report> {
+    reading::read(text, files::folder_of(origin))
+        .map(|reading| reading.settings)
+        .map_err(|found| Report::new(&origin.to_string_lossy(), text, found))
+}
