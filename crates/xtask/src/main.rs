@@ -1,1 +1,54 @@
-fn main() {}
+//! The project's own chores, run as `cargo xtask …`.
+//!
+//! `cargo xtask test` is the one command that tells whether the tree is good: it installs what it needs, runs every
+//! stage and ends with a count. Start reading at [`mod@test`]; each stage is a module of its own name.
+//! Nothing here is shipped, and nothing started from here can set the machine's clock ([`safety`]).
+
+#![forbid(unsafe_code)]
+
+mod apt;
+mod build;
+mod child;
+mod fuzz;
+mod lint;
+mod report;
+mod safety;
+mod test;
+mod unit;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Noonmark's tests and other chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run every test there is, after installing what they need
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    // Before anything else is started: no child of ours may be able to set the machine's clock.
+    if let Err(problem) = safety::give_up_the_clock() {
+        eprintln!("xtask: {problem}");
+        return ExitCode::from(2);
+    }
+    let Arguments { chore } = Arguments::parse();
+    let result = match chore {
+        Chore::Test(arguments) => test::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Stage `fuzz`: each target of `conformance/fuzz` against its kept corpus, then for a while with inputs of its own.
+//!
+//! The coverage instrumentation is the compiler's own, so stable Rust and no further tool will do. What a run finds new
+//! stays under the target folder; a crash is kept there too and named in the report.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::child;
+use crate::report::Tally;
+use crate::test::Wish;
+use crate::workspace::{self, Metadata, Package};
+
+const PACKAGE: &str = "noonmark-fuzz";
+
+/// Instruments every crate for libFuzzer: edges counted, comparisons reported.
+const INSTRUMENT: &str = "-Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares \
+    -Ccodegen-units=1 --cfg fuzzing";
+
+/// Time for the whole stage's fuzzing; shared among the targets, two at a time.
+const ROOM: Duration = Duration::from_secs(120);
+/// Most and least time one target gets.
+const EACH: (Duration, Duration) = (Duration::from_secs(40), Duration::from_secs(15));
+/// Time for one target with `--long`.
+const EACH_LONG: Duration = Duration::from_secs(15 * 60);
+/// Fewer executions than this mean that the target did not really run.
+const LEAST_EXECUTIONS: u64 = 1000;
+/// Targets that run at the same time.
+const AT_ONCE: usize = 2;
+
+/// Builds the targets once and runs each.
+pub fn run(wish: Wish) -> Tally {
+    let mut tally = Tally::default();
+    let metadata = match Metadata::read() {
+        Ok(metadata) => metadata,
+        Err(problem) => {
+            tally.record("lock file", Err(problem));
+            return tally;
+        }
+    };
+    let programs = metadata.member(PACKAGE).into_iter().flat_map(Package::programs);
+    let targets: Vec<String> = programs.map(str::to_owned).collect();
+    if targets.is_empty() {
+        tally.record_not_run("fuzz targets", "the package has none");
+        return tally;
+    }
+    let home = metadata.target_directory.join("fuzz");
+    let folder = match build(&home) {
+        Ok(folder) => folder,
+        Err(problem) => {
+            tally.record("fuzz targets build", Err(problem));
+            return tally;
+        }
+    };
+    let each = if wish.long { EACH_LONG } else { share(targets.len()) };
+    let queue = Mutex::new(targets.into_iter());
+    let results = Mutex::new(&mut tally);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(target) = next(&queue) {
+                    let (said, result) = match fuzz(&folder, &home, &target, each) {
+                        Ok(figures) => (figures, Ok(())),
+                        Err(problem) => (String::new(), Err(problem)),
+                    };
+                    let mut tally = results.lock().expect("no other runner panicked");
+                    tally.record(&format!("fuzz {target}{said}"), result);
+                }
+            });
+        }
+    });
+    tally
+}
+
+fn next(queue: &Mutex<std::vec::IntoIter<String>>) -> Option<String> {
+    queue.lock().expect("no other runner panicked").next()
+}
+
+/// Each target's part of the stage's time.
+fn share(targets: usize) -> Duration {
+    let rounds = u32::try_from(targets.div_ceil(AT_ONCE).max(1)).unwrap_or(u32::MAX);
+    (ROOM / rounds).clamp(EACH.1, EACH.0)
+}
+
+/// Compiles all targets with instrumentation; the folder they are in.
+fn build(home: &Path) -> Result<PathBuf, String> {
+    let triple = host()?;
+    let mut build = workspace::cargo();
+    build.args(["build", "--locked", "--package", PACKAGE, "--bins", "--target", &triple]);
+    // With optimisation, or little is tried in the time; overflow checks and assertions stay on.
+    build.args(["--config", "profile.dev.opt-level=2"]).arg("--target-dir").arg(home);
+    build.env("RUSTFLAGS", INSTRUMENT);
+    child::run(Duration::from_secs(15 * 60), &build).or_say("cargo build of the fuzz targets")?;
+    Ok(home.join(triple).join("debug"))
+}
+
+fn host() -> Result<String, String> {
+    let mut rustc = Command::new("rustc");
+    rustc.arg("-vV");
+    let said = child::output(Duration::from_secs(30), &rustc)?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "rustc does not tell its host".into())
+}
+
+/// Runs one target; its figures for the report.
+fn fuzz(folder: &Path, home: &Path, target: &str, time: Duration) -> Result<String, String> {
+    let found = home.join("found").join(target);
+    let artifacts = home.join("crashes").join(target);
+    for folder in [&found, &artifacts] {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    let mut fuzz = Command::new(folder.join(target));
+    // New inputs go to the first folder; the kept corpus is only read.
+    fuzz.arg(&found);
+    let kept = workspace::root().join("conformance/fuzz/corpus").join(target);
+    if kept.is_dir() {
+        fuzz.arg(kept);
+    }
+    fuzz.arg(format!("-max_total_time={}", time.as_secs()));
+    fuzz.arg(format!("-artifact_prefix={}/", artifacts.display()));
+    fuzz.args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"]);
+    let log = home.join(format!("{target}.log"));
+    let written = std::fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
+    let limit = time + Duration::from_secs(90);
+    let mut wrapped = child::bounded(limit, &fuzz);
+    let both = written.try_clone().map_err(|e| format!("{}: {e}", log.display()))?;
+    let status =
+        wrapped.stdout(both).stderr(written).status().map_err(|e| format!("{target}: {e}"))?;
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    if !status.success() {
+        return Err(format!("{status}\n{}", child::last_lines(&said, 25)));
+    }
+    let executions = statistic(&said, "number_of_executed_units").unwrap_or(0);
+    if executions < LEAST_EXECUTIONS {
+        return Err(format!(
+            "only {executions} executions in {} s\n{}",
+            time.as_secs(),
+            child::last_lines(&said, 10)
+        ));
+    }
+    let fresh = statistic(&said, "new_units_added").unwrap_or(0);
+    Ok(format!(" ({executions} inputs in {} s, {fresh} new)", time.as_secs()))
+}
+
+/// A figure of libFuzzer's closing statistics, `stat::NAME: VALUE`.
+fn statistic(text: &str, name: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|value| value.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statistic_is_found_by_its_name() {
+        let text = "Done 5 runs\nstat::number_of_executed_units: 514229\nstat::new_units_added:          17\n";
+        assert_eq!(statistic(text, "number_of_executed_units"), Some(514_229));
+        assert_eq!(statistic(text, "new_units_added"), Some(17));
+        assert_eq!(statistic(text, "peak_rss_mb"), None);
+    }
+
+    #[test]
+    fn targets_share_the_time() {
+        assert_eq!(share(1), Duration::from_secs(40));
+        assert_eq!(share(8), Duration::from_secs(30));
+        assert_eq!(share(40), Duration::from_secs(15));
+    }
+}

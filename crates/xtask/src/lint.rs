@@ -1,0 +1,57 @@
+//! Stage `lint`: format, clippy and documentation without a warning, and the rules of the tree that no tool knows.
+
+mod dependencies;
+mod licence;
+mod tracked;
+
+use std::time::Duration;
+
+use crate::child;
+use crate::report::Tally;
+use crate::test::Wish;
+use crate::workspace::{self, Metadata};
+
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// Runs every check; each counts once.
+pub fn run(_wish: Wish) -> Tally {
+    let mut tally = Tally::default();
+    let cargo = |arguments: &[&str]| {
+        let mut command = workspace::cargo();
+        command.args(arguments);
+        command
+    };
+    let format = cargo(&["fmt", "--all", "--check"]);
+    tally.record("format", child::run(LIMIT, &format).or_say("cargo fmt"));
+    let clippy =
+        cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+    tally.record("clippy", child::run(LIMIT, &clippy).or_say("cargo clippy"));
+    let mut docs =
+        cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    tally.record("documentation builds", child::run(LIMIT, &docs).or_say("cargo doc"));
+
+    match Metadata::read() {
+        Err(problem) => tally.record("lock file", Err(problem)),
+        Ok(metadata) => {
+            tally.record("lock file", Ok(()));
+            tally.record("each dependency has its reason", dependencies::check(&metadata));
+            tally.record("licences", licence::check(&metadata));
+        }
+    }
+    match tracked::Files::read() {
+        Err(problem) => tally.record("tracked files", Err(problem)),
+        Ok(files) => {
+            tally.record("unsafe code only where it may be", files.check_unsafe());
+            tally.record("no path of this machine", files.check_paths());
+            tally.record("no path out of the tree", files.check_escapes());
+            tally.record("links in documents lead somewhere", files.check_links());
+        }
+    }
+    tally
+}
+
+/// `Ok` if nothing was found, else all findings, one a line.
+fn verdict(findings: Vec<String>) -> Result<(), String> {
+    if findings.is_empty() { Ok(()) } else { Err(findings.join("\n")) }
+}

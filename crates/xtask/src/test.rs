@@ -1,0 +1,115 @@
+//! `cargo xtask test`: the stages in order, what each needs, and the closing lines.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::apt::Consent;
+use crate::report::{Row, Tally, closing};
+use crate::{build, fuzz, lint, unit};
+
+/// What the test command takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Install missing Debian packages without asking
+    #[arg(long)]
+    yes: bool,
+    /// Also run what takes longer than a person waits
+    #[arg(long)]
+    long: bool,
+    /// Run only these stages
+    #[arg(long, value_name = "STAGE", num_args = 1..)]
+    only: Vec<String>,
+    /// List the stages and run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+/// What every stage is told.
+#[derive(Clone, Copy)]
+pub struct Wish {
+    /// Whether apt may be used without asking.
+    pub consent: Consent,
+    /// Whether `--long` was given.
+    pub long: bool,
+}
+
+/// A part of the test command that can be run alone.
+struct Stage {
+    name: &'static str,
+    /// Minutes on two cores with a cold cache.
+    budget: u32,
+    about: &'static str,
+    run: fn(Wish) -> Tally,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { name: "build", budget: 12, about: "every target of the workspace", run: build::run },
+    Stage {
+        name: "lint",
+        budget: 4,
+        about: "format, clippy, documentation, rules of the tree",
+        run: lint::run,
+    },
+    Stage {
+        name: "unit",
+        budget: 4,
+        about: "unit, property and requirement tests",
+        run: unit::run,
+    },
+    Stage { name: "fuzz", budget: 4, about: "fuzz targets, each for a while", run: fuzz::run },
+];
+
+/// Runs the chosen stages.
+///
+/// # Errors
+/// A sentence, when a stage is asked for that does not exist.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    if arguments.list {
+        for stage in STAGES {
+            println!("{:<8} {}", stage.name, stage.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(unknown) =
+        arguments.only.iter().find(|name| STAGES.iter().all(|stage| stage.name != **name))
+    {
+        let known: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
+        return Err(format!("no stage {unknown}; there are {}", known.join(", ")));
+    }
+    let wish = Wish { consent: Consent { given: arguments.yes }, long: arguments.long };
+    let mut rows = Vec::new();
+    for stage in STAGES {
+        let chosen =
+            arguments.only.is_empty() || arguments.only.iter().any(|name| name == stage.name);
+        if !chosen {
+            continue;
+        }
+        println!("\n== {}: {}", stage.name, stage.about);
+        let started = Instant::now();
+        let tally = (stage.run)(wish);
+        let broken = stage.name == "build" && !tally.failed.is_empty();
+        rows.push(Row { stage: stage.name, took: started.elapsed(), budget: stage.budget, tally });
+        if broken {
+            break;
+        }
+    }
+    let good = rows.iter().all(|row| row.tally.failed.is_empty());
+    rows.extend(not_reached(arguments, &rows));
+    print!("{}", closing(&rows));
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// After a broken build the other stages have nothing to run; they are named all the same.
+fn not_reached(arguments: &Arguments, rows: &[Row]) -> Vec<Row> {
+    let asked = |stage: &&Stage| {
+        arguments.only.is_empty() || arguments.only.iter().any(|n| n == stage.name)
+    };
+    let reached = |stage: &&Stage| rows.iter().any(|row| row.stage == stage.name);
+    let left = STAGES.iter().filter(asked).filter(|stage| !reached(stage));
+    left.map(|stage| {
+        let tally =
+            Tally { not_run: vec!["the whole stage: the build failed".into()], ..Tally::default() };
+        Row { stage: stage.name, took: std::time::Duration::ZERO, budget: stage.budget, tally }
+    })
+    .collect()
+}
