@@ -184,8 +184,8 @@ const RATE_LIMIT: Table = Table {
     name: "rate-limit",
     repeated: false,
     switch: Some("interval"),
-    meaning: "Limit on requests answered per IPv4 address and per IPv6 /64, in memory whose size \
-              is fixed at the start. Off without the table.",
+    meaning: "Limit on requests answered per client prefix, in memory whose size is fixed at the \
+              start. Off without the table.",
     keys: &[
         Key {
             name: "interval",
@@ -200,9 +200,9 @@ const RATE_LIMIT: Table = Table {
         Key {
             name: "burst",
             kind: "whole number",
-            default: Some("8"),
+            default: Some("16"),
             absent: "",
-            example: "16",
+            example: "8",
             accepted: "a whole number from 1 to 255",
             meaning: "Answers that may come at once after a quiet time.",
             elsewhere: &[],
@@ -221,13 +221,33 @@ const RATE_LIMIT: Table = Table {
         Key {
             name: "table-size",
             kind: "whole number",
-            default: Some("32768"),
+            default: Some("65536"),
             absent: "",
             example: "1048576",
             accepted: "a whole number from 1 to 1048576",
             meaning: "Clients remembered at a time, which fixes the memory used. When the table \
                       is full, the client heard longest ago is forgotten.",
             elsewhere: &["rate-limiting-cache-size", "clientloglimit", "size", "mru"],
+        },
+        Key {
+            name: "ipv4-prefix",
+            kind: "whole number",
+            default: Some("32"),
+            absent: "",
+            example: "24",
+            accepted: "a prefix length from 8 to 32",
+            meaning: "Length of the IPv4 prefix that counts as one client.",
+            elsewhere: &[],
+        },
+        Key {
+            name: "ipv6-prefix",
+            kind: "whole number",
+            default: Some("64"),
+            absent: "",
+            example: "48",
+            accepted: "a prefix length from 16 to 128",
+            meaning: "Length of the IPv6 prefix that counts as one client.",
+            elsewhere: &[],
         },
     ],
 };

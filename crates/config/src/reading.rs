@@ -97,10 +97,8 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
 fn broken_syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     let (mut run_starts, mut last_line) = (0, None);
-    let mut sorted: Vec<&toml::de::Error> = errors.iter().collect();
-    sorted.sort_by_key(|error| error.span().map_or(0, |span| span.start));
-    for error in sorted {
-        let place = error.span().unwrap_or(0..0);
+    for error in sorted(errors) {
+        let place = place_of(error);
         let line = line_start(text, place.start);
         let same_line = last_line == Some(line);
         if !same_line && last_line.is_none_or(|last| next_line(text, last) != line) {
@@ -121,15 +119,40 @@ fn broken_syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
 }
 
 /// Where the syntax is broken, the parser's guess at the rest of the line earns no further
-/// complaint, nor does anything that might be missing only because of it.
+/// complaint, nor do the keys below a broken header, nor anything that might be missing only
+/// because of it.
 fn drop_echoes(text: &str, syntax: &[toml::de::Error], found: &mut Vec<Found>) {
-    let line = |place: Option<Range<usize>>| line_start(text, place.map_or(0, |place| place.start));
-    let broken: Vec<usize> = syntax.iter().map(|error| line(error.span())).collect();
-    if !broken.is_empty() {
+    let is_header = |start: usize| text[start..].trim_start().starts_with('[');
+    let mut guessed: Vec<Range<usize>> = Vec::with_capacity(syntax.len());
+    for error in sorted(syntax) {
+        let start = line_start(text, place_of(error).start);
+        let mut end = next_line(text, start);
+        while is_header(start) && end < text.len() && !is_header(end) {
+            end = next_line(text, end);
+        }
+        match guessed.last_mut() {
+            Some(last) if start < last.end => last.end = last.end.max(end),
+            _ => guessed.push(start..end.max(start + 1)),
+        }
+    }
+    if !guessed.is_empty() {
         found.retain(|found| {
-            !found.message.ends_with(MISSING) && !broken.contains(&line(found.place.clone()))
+            let at = found.place.as_ref().map_or(0, |place| place.start);
+            let before = guessed.partition_point(|lines| lines.start <= at);
+            let is_guessed = before.checked_sub(1).is_some_and(|last| guessed[last].contains(&at));
+            !is_guessed && !found.message.ends_with(MISSING)
         });
     }
+}
+
+fn sorted(errors: &[toml::de::Error]) -> Vec<&toml::de::Error> {
+    let mut sorted: Vec<&toml::de::Error> = errors.iter().collect();
+    sorted.sort_by_key(|error| place_of(error).start);
+    sorted
+}
+
+fn place_of(error: &toml::de::Error) -> Range<usize> {
+    error.span().unwrap_or(0..0)
 }
 
 /// Octet at which the line around `at` begins.
@@ -245,11 +268,15 @@ fn rate_limit(document: &mut Document<'_, '_>) -> Option<Option<RateLimit>> {
     let burst = section.read("burst", |v, w| small(v, w, 1..=255));
     let leak = section.read("leak", |v, w| small(v, w, 0..=255));
     let table_size = section.read("table-size", |v, w| value::integer(v, w, 1..=1 << 20));
+    let ipv4_prefix = section.read("ipv4-prefix", |v, w| small(v, w, 8..=32));
+    let ipv6_prefix = section.read("ipv6-prefix", |v, w| small(v, w, 16..=128));
     Some(Some(RateLimit {
         interval: interval.value?,
         burst: burst.value?,
         leak: leak.value?,
         table_size: table_size.value? as usize,
+        ipv4_prefix: ipv4_prefix.value?,
+        ipv6_prefix: ipv6_prefix.value?,
     }))
 }
 

@@ -163,7 +163,7 @@ pub enum Action {
     Ignore,
 }
 
-/// The table `[rate-limit]`: answers per client prefix (an IPv4 address, an IPv6 /64).
+/// The table `[rate-limit]`: answers per client prefix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RateLimit {
     /// Mean time between two answers that a prefix may reach for good; 1 ms..=1 h.
@@ -175,6 +175,10 @@ pub struct RateLimit {
     pub leak: u8,
     /// Prefixes remembered at a time: fixes the memory used; 1..=2^20.
     pub table_size: usize,
+    /// Length of an IPv4 client prefix, 8..=32.
+    pub ipv4_prefix: u8,
+    /// Length of an IPv6 client prefix, 16..=128.
+    pub ipv6_prefix: u8,
 }
 
 /// The table `[nts]`: key establishment over TCP (RFC 8915 §4).

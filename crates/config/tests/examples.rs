@@ -1,0 +1,80 @@
+//! The configurations in `examples/` are accepted and mean what their comments say.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use noonmark_config::{Action, Settings, parse};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+fn example(name: &str) -> Settings {
+    let path = folder().join(name);
+    let text = fs::read_to_string(&path).expect("readable");
+    parse(&text, &path).unwrap_or_else(|report| panic!("{report}"))
+}
+
+#[test]
+fn every_example_is_accepted_and_keeps_its_files_beside_it() {
+    let mut seen = 0;
+    for entry in fs::read_dir(folder()).expect("examples") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let settings = example(path.file_name().and_then(|name| name.to_str()).expect("ASCII"));
+        let nts = settings.nts.expect("an example without NTS would be odd");
+        assert_eq!(nts.certificate, folder().join("chain.pem"), "{path:?}");
+        assert_eq!(nts.key, folder().join("key.pem"), "{path:?}");
+        assert_eq!(settings.state.folder, folder().join("state"), "{path:?}");
+        assert_eq!(settings.status.socket, folder().join("status.sock"), "{path:?}");
+        seen += 1;
+    }
+    assert!(seen >= 4, "only {seen} examples found");
+}
+
+#[test]
+fn lab_takes_free_loopback_ports_and_rotates_quickly() {
+    let lab = example("lab.toml");
+    let nts = lab.nts.expect("on");
+    assert!(
+        lab.server.listen.iter().chain(&nts.listen).all(|a| a.ip().is_loopback() && a.port() == 0)
+    );
+    assert_eq!(lab.cookies.rotation, Duration::from_mins(1));
+    assert_eq!(lab.server.local.map(|local| local.stratum), Some(10));
+}
+
+#[test]
+fn longest_prefix_decides_who_is_served() {
+    let check = |name: &str, rows: &[(&str, Action)]| {
+        let settings = example(name);
+        for (address, action) in rows {
+            let address: IpAddr = address.parse().expect("an address");
+            assert_eq!(settings.action_for(address), *action, "{name} {address}");
+        }
+    };
+    check(
+        "public.toml",
+        &[
+            ("192.0.2.1", Action::Allow),
+            ("10.1.2.3", Action::Ignore),
+            ("2001:db8:bad:2::1", Action::Deny),
+            ("2001:db8:bad:1::1", Action::Allow),
+            ("2001:db8::1", Action::Allow),
+        ],
+    );
+    check(
+        "appliance.toml",
+        &[
+            ("192.0.2.1", Action::Ignore),
+            ("192.168.7.1", Action::Allow),
+            ("2001:db8::1", Action::Ignore),
+            ("fe80::1", Action::Allow),
+            ("::1", Action::Allow),
+        ],
+    );
+    check("minimal.toml", &[("192.0.2.1", Action::Allow), ("2001:db8::1", Action::Allow)]);
+}
