@@ -1,1 +1,5 @@
-//! noonmarkd
+//! The daemon `noonmarkd`: a launcher and the roles it starts.
+
+pub mod exit;
+pub mod message;
+pub mod role;

@@ -1,1 +1,3 @@
+//! `noonmarkd`: see the library of the same name.
+
 fn main() {}

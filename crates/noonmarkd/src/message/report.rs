@@ -1,0 +1,253 @@
+//! What the launcher tells observe about the daemon.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use noonmark_units::UnixTime;
+
+use super::codec::{Reader, Writer};
+use super::{MessageError, Text};
+use crate::role::Role;
+
+/// How a process is. Body: role (1; 0 is the launcher), phase (1), how it last ended (1: 0 never, 1 status, 2 signal), zero (1),
+/// status or signal (4), process id (4), restarts (4), memory in octets (8), start (12).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RoleState {
+    /// Which; `None` is the launcher itself.
+    pub role: Option<Role>,
+    /// What it is doing.
+    pub phase: Phase,
+    /// How it last ended.
+    pub last_end: Option<End>,
+    /// Its process id; 0 if there is no process.
+    pub pid: u32,
+    /// How often it ended by itself and was started again.
+    pub restarts: u32,
+    /// Physical memory in use.
+    pub memory: u64,
+    /// When it was last started.
+    pub started: UnixTime,
+}
+
+/// What a role's process is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Not needed by this configuration.
+    Off = 0,
+    /// Started, and not yet serving.
+    Starting = 1,
+    /// Serving.
+    Ready = 2,
+    /// Ended; will be started again after a pause.
+    Waiting = 3,
+}
+
+impl Phase {
+    const ALL: [Self; 4] = [Self::Off, Self::Starting, Self::Ready, Self::Waiting];
+
+    /// Its name in the status document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// By itself, with this exit status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// An address that is served. Body: index (2), count (2), protocol (1: 1 NTP, 2 NTS-KE), family (1: 4 or 6), port (2), address (16, IPv4
+/// in the first 4), scope (4), interface (text, may be empty).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listening {
+    /// Place in the list; 0 begins a new list.
+    pub index: u16,
+    /// Length of the list.
+    pub count: u16,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The address bound.
+    pub address: SocketAddr,
+    /// The device it is bound to; empty if none.
+    pub interface: Text,
+}
+
+/// What is spoken at an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Protocol {
+    /// NTP over UDP.
+    Ntp = 1,
+    /// NTS key establishment over TCP.
+    Ke = 2,
+}
+
+impl Protocol {
+    /// Its name in the status document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ntp => "ntp",
+            Self::Ke => "nts-ke",
+        }
+    }
+}
+
+/// What was last taken and refused of something that can be replaced while running. Body: subject (1: 1 configuration,
+/// 2 certificate), refused (1: 0 or 1), zeros (2), generation (4), taken at (12), refused at (12), reason (text, empty if not refused).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Taken {
+    /// Of what.
+    pub subject: Subject,
+    /// 1 for what the daemon started with, one more for each taken since.
+    pub generation: u32,
+    /// When.
+    pub at: UnixTime,
+    /// When and why the last attempt since was refused.
+    pub refused: Option<(UnixTime, Text)>,
+}
+
+/// Something that can be replaced while running.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Subject {
+    /// The configuration file.
+    Configuration = 1,
+    /// The certificate and its key.
+    Certificate = 2,
+}
+
+impl RoleState {
+    pub(super) fn parse(from: &mut Reader<'_>) -> Result<Self, MessageError> {
+        let [role, phase, end] = from.array()?;
+        from.zeros::<1>()?;
+        let role = match role {
+            0 => None,
+            number => Some(Role::from_number(number).ok_or(MessageError::Value { what: "role" })?),
+        };
+        let phase = Phase::ALL.into_iter().find(|known| *known as u8 == phase);
+        let phase = phase.ok_or(MessageError::Value { what: "phase" })?;
+        let how = from.u32()?.cast_signed();
+        let last_end = match (end, how) {
+            (0, 0) => None,
+            (1, status) => Some(End::Status(status)),
+            (2, signal) => Some(End::Signal(signal)),
+            _ => return Err(MessageError::Value { what: "end" }),
+        };
+        let (pid, restarts, memory, started) =
+            (from.u32()?, from.u32()?, from.u64()?, from.time()?);
+        Ok(Self { role, phase, last_end, pid, restarts, memory, started })
+    }
+
+    pub(super) fn write(&self, to: &mut Writer) {
+        let (end, how) = match self.last_end {
+            None => (0, 0),
+            Some(End::Status(status)) => (1, status),
+            Some(End::Signal(signal)) => (2, signal),
+        };
+        to.put(&[self.role.map_or(0, Role::number), self.phase as u8, end, 0]);
+        to.u32(how.cast_unsigned());
+        to.u32(self.pid);
+        to.u32(self.restarts);
+        to.put(&self.memory.to_be_bytes());
+        to.time(self.started);
+    }
+}
+
+impl Listening {
+    pub(super) fn parse(from: &mut Reader<'_>) -> Result<Self, MessageError> {
+        let (index, count) = (from.u16()?, from.u16()?);
+        if index >= count {
+            return Err(MessageError::Value { what: "index" });
+        }
+        let [protocol, family] = from.array()?;
+        let protocol = match protocol {
+            1 => Protocol::Ntp,
+            2 => Protocol::Ke,
+            _ => return Err(MessageError::Value { what: "protocol" }),
+        };
+        let port = from.u16()?;
+        let octets: [u8; 16] = from.array()?;
+        let scope = from.u32()?;
+        let address = match (family, octets) {
+            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) if scope == 0 => {
+                SocketAddr::new(IpAddr::from([a, b, c, d]), port)
+            }
+            (6, octets) => {
+                SocketAddr::V6(std::net::SocketAddrV6::new(Ipv6Addr::from(octets), port, 0, scope))
+            }
+            _ => return Err(MessageError::Value { what: "address" }),
+        };
+        Ok(Self { index, count, protocol, address, interface: from.text()? })
+    }
+
+    pub(super) fn write(&self, to: &mut Writer) {
+        to.u16(self.index);
+        to.u16(self.count);
+        let mut octets = [0; 16];
+        let (family, scope) = match self.address {
+            SocketAddr::V4(address) => {
+                if let Some(place) = octets.first_chunk_mut() {
+                    *place = address.ip().octets();
+                }
+                (4, 0)
+            }
+            SocketAddr::V6(address) => {
+                octets = address.ip().octets();
+                (6, address.scope_id())
+            }
+        };
+        to.put(&[self.protocol as u8, family]);
+        to.u16(self.address.port());
+        to.put(&octets);
+        to.u32(scope);
+        to.text(&self.interface);
+    }
+}
+
+impl Taken {
+    pub(super) fn parse(from: &mut Reader<'_>) -> Result<Self, MessageError> {
+        let subject = match from.u8()? {
+            1 => Subject::Configuration,
+            2 => Subject::Certificate,
+            _ => return Err(MessageError::Value { what: "subject" }),
+        };
+        let refused = from.flag()?;
+        from.zeros::<2>()?;
+        let (generation, at, refused_at, reason) =
+            (from.u32()?, from.time()?, from.time()?, from.text()?);
+        if !refused && (refused_at != UnixTime::EPOCH || !reason.as_str().is_empty()) {
+            return Err(MessageError::Value { what: "refusal" });
+        }
+        Ok(Self { subject, generation, at, refused: refused.then_some((refused_at, reason)) })
+    }
+
+    pub(super) fn write(&self, to: &mut Writer) {
+        to.put(&[self.subject as u8, u8::from(self.refused.is_some()), 0, 0]);
+        to.u32(self.generation);
+        to.time(self.at);
+        let (at, reason) = self.refused.clone().unwrap_or_default();
+        to.time(at);
+        to.text(&reason);
+    }
+}

@@ -1,0 +1,201 @@
+use proptest::prelude::*;
+
+use noonmark_nts::CookieKey;
+
+use super::*;
+
+/// One of each kind, with every field away from its default.
+fn samples() -> Vec<Message> {
+    let time = |seconds| UnixTime { seconds, nanos: 999_999_999 };
+    let listening = |address: &str, interface: &str| {
+        Message::Listening(Listening {
+            index: 1,
+            count: 2,
+            protocol: Protocol::Ke,
+            address: address.parse().expect("an address"),
+            interface: Text::new(interface),
+        })
+    };
+    let taken = |refused| {
+        Message::Taken(Taken { subject: Subject::Certificate, generation: 7, at: time(8), refused })
+    };
+    let state = |role, last_end| {
+        Message::RoleState(RoleState {
+            role,
+            phase: Phase::Waiting,
+            last_end,
+            pid: 4711,
+            restarts: 3,
+            memory: 1 << 40,
+            started: time(-1),
+        })
+    };
+    vec![
+        Message::Configure { generation: 1 },
+        Message::Sockets { first: 16, count: 17 },
+        Message::Identity { generation: u32::MAX },
+        Message::CookieKeys(key_set(1)),
+        Message::CookieKeys(key_set(MOST_KEYS)),
+        Message::ClockPage,
+        Message::CounterPage { role: Role::Ke },
+        Message::Stop,
+        Message::Ready { generation: 2 },
+        Message::Failed { status: Status::State, reason: Text::new("damaged") },
+        Message::IdentityRefused { generation: 2, reason: Text::new("") },
+        state(None, None),
+        state(Some(Role::Ntp), Some(End::Status(-1))),
+        state(Some(Role::Observe), Some(End::Signal(9))),
+        listening("192.0.2.1:123", ""),
+        listening("[2001:db8::1]:65535", "eth0"),
+        listening("[fe80::1%7]:1", "eth0"),
+        taken(None),
+        taken(Some((time(9), Text::new("the key is another one’s")))),
+        Message::Epochs(Epochs { current: 7, oldest: 5, next_turn: time(i64::MAX) }),
+        Message::Daemon {
+            started: time(i64::MIN),
+            ready: true,
+            file: Text::new("/etc/noonmark/noonmark.toml"),
+        },
+    ]
+}
+
+fn key_set(count: usize) -> KeySet {
+    let keys = (0..count)
+        .map(|epoch| CookieKey::new(u32::try_from(epoch).expect("few"), [epoch as u8; 32]))
+        .collect();
+    KeySet { current: 7, next_turn: UnixTime { seconds: 1_900_000_000, nanos: 0 }, keys }
+}
+
+#[test]
+fn every_kind_is_read_as_it_was_written() {
+    let mut kinds = std::collections::HashSet::new();
+    for message in samples() {
+        let octets = message.to_octets();
+        assert!(octets.len() <= LONGEST, "{}: {}", message.name(), octets.len());
+        let again =
+            Message::parse(&octets).unwrap_or_else(|error| panic!("{}: {error}", message.name()));
+        assert_eq!(*again.to_octets(), *octets, "{}", message.name());
+        assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
+        kinds.insert(message.kind());
+    }
+    assert_eq!(kinds, (1..=15).collect(), "a sample of every kind");
+}
+
+#[test]
+fn layouts_are_fixed() {
+    let check = |message: Message, expected: &[u8]| {
+        assert_eq!(**message.to_octets(), *expected, "{}", message.name());
+    };
+    check(Message::Configure { generation: 0x0102_0304 }, b"NM\x01\x01\0\0\0\x04\x01\x02\x03\x04");
+    check(Message::Sockets { first: 1, count: 0x203 }, b"NM\x01\x02\0\0\0\x04\0\x01\x02\x03");
+    check(Message::Stop, b"NM\x01\x07\0\0\0\0");
+    check(
+        Message::Failed { status: Status::AddressTaken, reason: Text::new("no") },
+        b"NM\x01\x09\0\0\0\x06\x45\0\0\x02no",
+    );
+    let octets = Message::CookieKeys(key_set(2)).to_octets();
+    assert_eq!(octets.len(), 8 + 20 + 2 * 36);
+    assert_eq!(
+        octets[28 + 36..28 + 36 + 6],
+        [0, 0, 0, 1, 1, 1],
+        "the second key follows the first"
+    );
+}
+
+#[test]
+fn cut_lengthened_or_foreign_octets_are_refused() {
+    for message in samples() {
+        let octets = message.to_octets();
+        for len in 0..octets.len() {
+            assert!(Message::parse(&octets[..len]).is_err(), "{} cut to {len}", message.name());
+        }
+        let mut longer = octets.to_vec();
+        longer.push(0);
+        assert!(Message::parse(&longer).is_err(), "{} lengthened", message.name());
+        // With a length that admits it.
+        let len = u32::try_from(longer.len() - 8).expect("short");
+        longer[4..8].copy_from_slice(&len.to_be_bytes());
+        assert!(Message::parse(&longer).is_err(), "{} lengthened and saying so", message.name());
+    }
+    let check = |octets: &[u8], expected| {
+        assert_eq!(Message::parse(octets).err(), Some(expected), "{octets:?}");
+    };
+    check(b"", MessageError::Short);
+    check(b"XX\x01\x07\0\0\0\0", MessageError::Magic);
+    check(b"NM\x02\x07\0\0\0\0", MessageError::Version { found: 2 });
+    check(b"NM\x01\x00\0\0\0\0", MessageError::Kind { found: 0 });
+    check(b"NM\x01\x10\0\0\0\0", MessageError::Kind { found: 16 });
+    check(b"NM\x01\x02\0\0\0\x04\0\x03\0\x03", MessageError::Value { what: "index" });
+    check(b"NM\x01\x06\0\0\0\x04\x05\0\0\0", MessageError::Value { what: "role" });
+    check(b"NM\x01\x06\0\0\0\x04\x02\0\0\x01", MessageError::Value { what: "reserved octets" });
+    check(b"NM\x01\x09\0\0\0\x06\x01\0\0\x02no", MessageError::Value { what: "exit status" });
+    check(b"NM\x01\x09\0\0\0\x06\x45\0\0\x02n\x07", MessageError::Value { what: "text" });
+    check(b"NM\x01\x09\0\0\0\x06\x45\0\0\x02n\xff", MessageError::Value { what: "text" });
+    let long = [&b"NM\x01\x07\0\0\x10\0"[..], &[0; LONGEST]].concat();
+    check(&long, MessageError::Length { len: LONGEST + 8 });
+}
+
+#[test]
+fn no_role_may_send_what_is_the_launchers_or_anothers() {
+    let allowed: Vec<(&str, Vec<&str>)> = samples()
+        .iter()
+        .map(|message| {
+            let senders =
+                Role::ALL.into_iter().filter(|role| message.may_be_sent_by(*role)).map(Role::name);
+            (message.name(), senders.collect())
+        })
+        .collect();
+    for (name, senders) in allowed {
+        let expected: &[&str] = match name {
+            "ready" | "failed" => &["warden", "ntp", "ke", "observe"],
+            "cookie-keys" | "clock-page" => &["warden"],
+            // The sample is of ke's counters.
+            "counter-page" | "identity-refused" => &["ke"],
+            _ => &[],
+        };
+        assert_eq!(senders, expected, "{name}");
+    }
+    let keys = Message::CookieKeys(key_set(1));
+    assert!(!keys.may_be_sent_to(Role::Observe) && !keys.may_be_sent_to(Role::Warden));
+    assert!(!Message::Identity { generation: 1 }.may_be_sent_to(Role::Ntp));
+}
+
+proptest! {
+    #[test]
+    fn any_octets_are_refused_or_written_back_the_same(
+        kind in 0..20_u8,
+        body in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let mut octets = vec![b'N', b'M', VERSION, kind];
+        octets.extend_from_slice(&u32::try_from(body.len()).expect("short").to_be_bytes());
+        octets.extend_from_slice(&body);
+        if let Ok(message) = Message::parse(&octets) {
+            prop_assert_eq!(&**message.to_octets(), &octets[..]);
+        }
+    }
+
+    #[test]
+    fn a_changed_octet_is_refused_or_still_one_to_one(
+        which in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        flip in 1..=255_u8,
+    ) {
+        let samples = samples();
+        let mut octets = which.get(&samples).to_octets().to_vec();
+        *at.get_mut(&mut octets[..]) ^= flip;
+        if let Ok(message) = Message::parse(&octets) {
+            prop_assert_eq!(&**message.to_octets(), &octets[..]);
+        }
+    }
+
+    #[test]
+    fn any_text_is_made_to_fit(text in any::<String>(), times in 1..200_usize) {
+        let text = Text::new(&text.repeat(times));
+        prop_assert!(text.as_str().len() <= LONGEST_TEXT);
+        let message = Message::IdentityRefused { generation: 1, reason: text.clone() };
+        match Message::parse(&message.to_octets()) {
+            Ok(Message::IdentityRefused { reason, .. }) => prop_assert_eq!(reason, text),
+            _ => prop_assert!(false, "not read back"),
+        }
+    }
+}
