@@ -17,6 +17,8 @@
 #![forbid(unsafe_code)]
 
 mod aead;
+mod answer;
+mod authenticator;
 mod cookie;
 mod ke_request;
 mod key;
@@ -25,10 +27,15 @@ mod message;
 mod ntp_server;
 mod random;
 mod record;
+mod request;
 #[cfg(test)]
 mod testing;
 
 pub use aead::{Aead, TAG_LEN};
+pub use answer::{
+    Answer, AnswerError, AnswerPlan, AnswerSealing, Verified, echo_unique, open_answer,
+    seal_answers,
+};
 pub use cookie::{
     COOKIE_KEY_LEN, CookieFault, CookieIssuer, CookieKey, CookieKeys, Opening, Sealing,
 };
@@ -43,4 +50,9 @@ pub use random::Random;
 pub use record::{
     Arrival, BodyTooLong, CutShort, ErrorCode, MessageTooLong, NTPV4, RECORD_HEADER_LEN, Record,
     RecordKind, RecordReader, records,
+};
+pub use request::{
+    MAX_COOKIE_LEN, MAX_COOKIES, MAX_PACKET_LEN, Request, RequestFault, RequestFields,
+    RequestViolation, UNIQUE_LEN, UniqueIdentifier, Verification, classify, open_request,
+    open_requests, placeholders_that_fit, write_request,
 };
