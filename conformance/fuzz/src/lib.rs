@@ -1,1 +1,89 @@
-//! noonmark-fuzz
+//! What must hold for every octet a peer can send, checked on inputs a fuzzer invents.
+//!
+//! One function per target takes any octets and panics if a property fails. Programs of the same name hand them to
+//! libFuzzer; `cargo test` replays the kept inputs through the very same functions; `tests/faults.rs` shows, by a
+//! deliberate fault each, that every property can fail.
+//!
+//! | target | what it reads | what must hold |
+//! |---|---|---|
+//! | [`packet`] | a datagram | read or refused, never both; what is read covers every octet and writes back the same |
+//! | [`fields`] | extension fields, in the clear and encrypted | written fields read back; the walk stops where framing ends |
+//! | [`cookie`] | a cookie, a stored key ring | opens only if sealing makes the same octets; one changed bit closes it |
+//! | [`records`] | NTS-KE records and messages | cutting the stream elsewhere changes nothing; what is read writes back the same |
+//!
+//! And for all of them: no panic, no overflow (it is checked), no loop without end (the engine's time limit).
+//!
+//! # Running
+//!
+//! `cargo xtask test fuzz` does all of this. By hand, with stable Rust and no further tool, from the top folder:
+//!
+//! ```sh
+//! RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+//!   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+//!   -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing" \
+//! cargo build --package noonmark-fuzz --bins --target x86_64-unknown-linux-gnu --target-dir target/fuzz \
+//!   --config profile.dev.opt-level=2
+//! mkdir -p target/fuzz/found/packet
+//! target/fuzz/x86_64-unknown-linux-gnu/debug/packet target/fuzz/found/packet conformance/fuzz/corpus/packet \
+//!   -max_total_time=60
+//! ```
+//!
+//! `--target` keeps the instrumentation out of build scripts. New inputs go to the first folder; the second is only
+//! read. Every program of this package is a target, its name is that of its folder under `corpus/`, and all of them
+//! take libFuzzer's options. To keep what a run found: `packet -merge=1 conformance/fuzz/corpus/packet
+//! target/fuzz/found/packet`, which adds only inputs that reach something new.
+//!
+//! A crash is written to a file. Built without `--cfg fuzzing`, the same program replays files and folders:
+//! `cargo run --package noonmark-fuzz --bin packet -- crash-…`.
+#![forbid(unsafe_code)]
+
+mod cookie;
+mod corpus;
+mod fields;
+mod input;
+mod packet;
+mod records;
+
+pub use cookie::{cookie, cookie_through};
+pub use corpus::{Replayed, replay, replay_arguments};
+pub use fields::{fields, fields_through};
+pub use input::Input;
+pub use packet::{packet, packet_through};
+pub use records::{records, records_through};
+
+/// A fuzz target.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name, which is that of its program and of its folder under `corpus/`.
+    pub name: &'static str,
+    /// Panics if a property does not hold for these octets.
+    pub check: fn(&[u8]),
+    /// The same with a deliberate fault put in.
+    pub check_through: fn(&[u8], Fault<'_>),
+}
+
+/// A deliberate fault: gets the name of a place, one for each property, and the octets that pass through it, and may
+/// change them as a mistake in the code would.
+pub type Fault<'a> = &'a dyn Fn(&str, &mut Vec<u8>);
+
+/// All targets.
+pub const TARGETS: [Target; 4] = [
+    Target { name: "packet", check: packet, check_through: packet_through },
+    Target { name: "fields", check: fields, check_through: fields_through },
+    Target { name: "cookie", check: cookie, check_through: cookie_through },
+    Target { name: "records", check: records, check_through: records_through },
+];
+
+/// The whole of a target's program: the fuzzer's entry point, or without `--cfg fuzzing` a `main` that replays.
+#[macro_export]
+macro_rules! program {
+    ($target:ident) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|octets: &[u8]| noonmark_fuzz::$target(octets));
+
+        #[cfg(not(fuzzing))]
+        fn main() -> std::process::ExitCode {
+            noonmark_fuzz::replay_arguments(stringify!($target), noonmark_fuzz::$target)
+        }
+    };
+}
