@@ -16,6 +16,7 @@
 //! | [`random`] | random octets at the price of AES, not of a system call |
 //! | [`private`] | reading configuration, certificates and keys after looking at owner and mode |
 //! | [`store`] | files of our own that are either the old or the new, never neither |
+//! | [`tcp`] | listening sockets to hand on |
 //! | [`udp`] | batches of datagrams with addresses and kernel receive stamps |
 //!
 //! Deliberately absent: anything that sets a clock, any policy about who may do what, any protocol. Nothing here logs.
@@ -38,6 +39,7 @@ pub mod random;
 pub mod sealed;
 pub mod signals;
 pub mod store;
+pub mod tcp;
 pub mod udp;
 
 use std::io;

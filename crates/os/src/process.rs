@@ -12,6 +12,8 @@ pub const INHERITED: RawFd = 3;
 /// Starts the executable this process runs, as it was when this process started, with `arguments` and with `inherited` as
 /// descriptor 3; every other descriptor but standard input, output and error is closed on exec.
 ///
+/// Of the environment it gets only the variables named in [`KEPT_VARIABLES`].
+///
 /// The child is killed when the calling **thread** ends, so call it from one that lives as long as the process.
 /// Signals that the caller blocks are not blocked in the child.
 ///
@@ -25,11 +27,16 @@ pub fn spawn_self<S: AsRef<OsStr>>(
     let parent = std::process::id();
     // Through /proc, so that a file replaced on disk meanwhile does not mix two versions.
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("noonmarkd").args(arguments);
+    command.arg0("noonmarkd").args(arguments).env_clear();
+    command.envs(KEPT_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     // SAFETY: between fork and exec the closure makes only system calls that are safe there, and allocates nothing.
     unsafe { command.pre_exec(move || prepare_child(source, parent)) };
     command.spawn()
 }
+
+/// What a role may know of its parent's environment: how to log, how to fail in a test, and where coverage is written.
+pub const KEPT_VARIABLES: [&str; 4] =
+    ["JOURNAL_STREAM", "NO_COLOR", "RUST_BACKTRACE", "LLVM_PROFILE_FILE"];
 
 /// The inherited descriptor 3 as an owned one. Call it once, first of all: nothing else may have been opened under that number.
 ///
