@@ -11,7 +11,7 @@ use crate::authenticator::{self, Authenticator};
 use crate::cookie::{NONCE_AT, NONCE_LEN};
 use crate::key::{AeadKey, SessionKeys};
 use crate::random::Random;
-use crate::request::{MAX_COOKIES, MAX_PACKET_LEN, RequestFields, UniqueIdentifier};
+use crate::request::{MAX_COOKIES, MAX_PACKET_LEN, RequestFields, UniqueIdentifier, fill};
 
 /// The shape of a protected answer, settled before a single octet is written: unique identifier, then an authenticator
 /// around exactly so many cookies, no padding. It fits its request and [`MAX_PACKET_LEN`] by construction.
@@ -302,9 +302,7 @@ fn find_authenticator(datagram: &[u8], unique: &[u8]) -> Result<Authenticator, A
                     Some(Authenticator::read(&field).ok_or(AnswerError::AuthenticatorLayout)?);
             }
             FieldKind::UNIQUE_IDENTIFIER if authenticator.is_none() => {
-                if echoed.replace(field.body).is_some() {
-                    return Err(AnswerError::UniqueRepeated);
-                }
+                fill(&mut echoed, field.body).ok_or(AnswerError::UniqueRepeated)?;
             }
             _ => (),
         }

@@ -205,7 +205,7 @@ impl RequestDraft {
 }
 
 /// A list of 16-bit numbers as a record body.
-pub(crate) fn list(numbers: &[u16]) -> Vec<u8> {
+fn list(numbers: &[u16]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 

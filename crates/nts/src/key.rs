@@ -8,8 +8,6 @@ use crate::aead::{Aead, TAG_LEN};
 pub use noonmark_siv::{Forged, KeyLength};
 
 /// One key of one algorithm, expanded and ready: what seals and opens NTP packets. Wiped when dropped.
-// Not boxed though the variants differ in size: a server makes two for every request, on its stack.
-#[expect(clippy::large_enum_variant)]
 pub enum AeadKey {
     /// AEAD 15.
     SivCmac256(SivCmac256),

@@ -20,7 +20,11 @@ mod aead;
 mod answer;
 mod authenticator;
 mod cookie;
+mod identity;
+mod ke_client;
 mod ke_request;
+mod ke_response;
+mod ke_server;
 mod key;
 mod keyring;
 mod message;
@@ -30,6 +34,7 @@ mod record;
 mod request;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 pub use aead::{Aead, TAG_LEN};
 pub use answer::{
@@ -39,7 +44,11 @@ pub use answer::{
 pub use cookie::{
     COOKIE_KEY_LEN, CookieFault, CookieIssuer, CookieKey, CookieKeys, Opening, Sealing,
 };
+pub use identity::{Identity, IdentityError, IdentityFacts, KeyKind};
+pub use ke_client::{Agreement, KeClient, KeError};
 pub use ke_request::{KeRequest, KeRequestReader, REQUEST_LIMIT};
+pub use ke_response::{Agreed, KeResponse, KeResponseReader, RESPONSE_LIMIT};
+pub use ke_server::{KeServer, Outcome, ServerPolicy};
 pub use key::{AeadKey, Forged, KeyLength, NonceLength, SessionKeys};
 pub use keyring::{
     Advance, KeyRing, MAX_RETAINED, MAX_TURNS, Pace, PaceError, RING_LEN, Renewal, RingError,
@@ -55,4 +64,8 @@ pub use request::{
     MAX_COOKIE_LEN, MAX_COOKIES, MAX_PACKET_LEN, Request, RequestFault, RequestFields,
     RequestViolation, UNIQUE_LEN, UniqueIdentifier, Verification, classify, open_request,
     open_requests, placeholders_that_fit, write_request,
+};
+pub use tls::{
+    ALPN, ClientTls, EXPORTER_LABEL, ServerTls, TlsError, TrustRoots, VerificationTime,
+    exporter_context,
 };

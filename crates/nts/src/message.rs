@@ -120,39 +120,43 @@ impl Violation {
             Self::CompliantExportUnasked => "compliant-export-unasked",
         }
     }
+
+    fn write_fact(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownCritical(kind) => write!(f, "critical {kind} is not known"),
+            Self::MessageTooLong { limit } => {
+                write!(f, "the message is longer than {limit} octets")
+            }
+            Self::RecordTooLong { kind, len } => {
+                write!(f, "{kind} of {len} octets is longer than any that makes sense")
+            }
+            Self::Incomplete => f.write_str("the message ended before End of Message"),
+            Self::Missing(kind) => write!(f, "{kind} is missing"),
+            Self::Repeated(kind) => write!(f, "{kind} occurs more than once"),
+            Self::NotCritical(kind) => write!(f, "{kind} is not marked critical"),
+            Self::Unexpected(kind) => write!(f, "{kind} has no place in this message"),
+            Self::Length { kind, len } => write!(f, "{kind} has a body of {len} octets"),
+            Self::Empty(kind) => write!(f, "{kind} is empty"),
+            Self::ProtocolNotOffered(id) => write!(f, "protocol {id} was chosen but not offered"),
+            Self::AeadNotOffered(id) => write!(f, "AEAD {id} was chosen but not offered"),
+            Self::SeveralAeads { count } => write!(f, "{count} AEADs were chosen"),
+            Self::NoCookie => f.write_str("NTPv4 and an AEAD were agreed but no cookie came"),
+            Self::CookieTooLong { len } => {
+                write!(f, "a cookie of {len} octets cannot be sent back unfragmented")
+            }
+            Self::Warning(code) => write!(f, "warning {code} is not known, so it is an error"),
+            Self::ServerName(fault) => write!(f, "the NTP server named is none: {fault}"),
+            Self::PortZero => f.write_str("port 0 was named"),
+            Self::CompliantExportUnasked => {
+                f.write_str("record 1024 came unasked or without AEAD 30")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownCritical(kind) => write!(f, "critical {kind} is not known")?,
-            Self::MessageTooLong { limit } => {
-                write!(f, "the message is longer than {limit} octets")?
-            }
-            Self::RecordTooLong { kind, len } => {
-                write!(f, "{kind} of {len} octets is longer than any that makes sense")?
-            }
-            Self::Incomplete => f.write_str("the message ended before End of Message")?,
-            Self::Missing(kind) => write!(f, "{kind} is missing")?,
-            Self::Repeated(kind) => write!(f, "{kind} occurs more than once")?,
-            Self::NotCritical(kind) => write!(f, "{kind} is not marked critical")?,
-            Self::Unexpected(kind) => write!(f, "{kind} has no place in this message")?,
-            Self::Length { kind, len } => write!(f, "{kind} has a body of {len} octets")?,
-            Self::Empty(kind) => write!(f, "{kind} is empty")?,
-            Self::ProtocolNotOffered(id) => write!(f, "protocol {id} was chosen but not offered")?,
-            Self::AeadNotOffered(id) => write!(f, "AEAD {id} was chosen but not offered")?,
-            Self::SeveralAeads { count } => write!(f, "{count} AEADs were chosen")?,
-            Self::NoCookie => f.write_str("NTPv4 and an AEAD were agreed but no cookie came")?,
-            Self::CookieTooLong { len } => {
-                write!(f, "a cookie of {len} octets cannot be sent back unfragmented")?
-            }
-            Self::Warning(code) => write!(f, "warning {code} is not known, so it is an error")?,
-            Self::ServerName(fault) => write!(f, "the NTP server named is none: {fault}")?,
-            Self::PortZero => f.write_str("port 0 was named")?,
-            Self::CompliantExportUnasked => {
-                f.write_str("record 1024 came unasked or without AEAD 30")?
-            }
-        }
+        self.write_fact(f)?;
         write!(f, " ({})", self.clause())
     }
 }

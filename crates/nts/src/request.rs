@@ -183,30 +183,34 @@ impl RequestViolation {
             _ => "RFC 8915 §5.7",
         }
     }
+
+    fn write_fact(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Framing(error) | Self::EncryptedFraming(error) => write!(f, "{error}"),
+            Self::Mode(_) => f.write_str("NTS fields in a packet that is no client request"),
+            Self::UniqueMissing => f.write_str("no unique identifier"),
+            Self::UniqueRepeated => f.write_str("two unique identifiers"),
+            Self::UniqueLength { len } => {
+                write!(f, "a unique identifier of {len} octets, {UNIQUE_LEN} are the fewest")
+            }
+            Self::CookieMissing => f.write_str("an authenticator without a cookie"),
+            Self::CookieRepeated => f.write_str("two cookies"),
+            Self::AuthenticatorMissing => f.write_str("a cookie without an authenticator"),
+            Self::AuthenticatorRepeated => f.write_str("two authenticators"),
+            Self::AuthenticatorLayout => {
+                f.write_str("lengths in the authenticator contradict its own")
+            }
+            Self::NonceLength { len } => write!(f, "a nonce of {len} octets"),
+            Self::Padding { found, required } => {
+                write!(f, "{found} octets of nonce and padding, {required} are required")
+            }
+        }
+    }
 }
 
 impl fmt::Display for RequestViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Framing(error) | Self::EncryptedFraming(error) => write!(f, "{error}")?,
-            Self::Mode(_) => f.write_str("NTS fields in a packet that is no client request")?,
-            Self::UniqueMissing => f.write_str("no unique identifier")?,
-            Self::UniqueRepeated => f.write_str("two unique identifiers")?,
-            Self::UniqueLength { len } => {
-                write!(f, "a unique identifier of {len} octets, {UNIQUE_LEN} are the fewest")?
-            }
-            Self::CookieMissing => f.write_str("an authenticator without a cookie")?,
-            Self::CookieRepeated => f.write_str("two cookies")?,
-            Self::AuthenticatorMissing => f.write_str("a cookie without an authenticator")?,
-            Self::AuthenticatorRepeated => f.write_str("two authenticators")?,
-            Self::AuthenticatorLayout => {
-                f.write_str("lengths in the authenticator contradict its own")?
-            }
-            Self::NonceLength { len } => write!(f, "a nonce of {len} octets")?,
-            Self::Padding { found, required } => {
-                write!(f, "{found} octets of nonce and padding, {required} are required")?
-            }
-        }
+        self.write_fact(f)?;
         write!(f, " ({})", self.clause())
     }
 }
@@ -296,20 +300,21 @@ impl<'a> Found<'a> {
             // RFC 8915 §5.7: what follows the authenticator is not covered by it and is discarded.
             _ if !is_authentic => (),
             FieldKind::UNIQUE_IDENTIFIER => {
-                if self.unique.replace(field).is_some() {
-                    return Err(RequestViolation::UniqueRepeated);
-                }
+                fill(&mut self.unique, field).ok_or(RequestViolation::UniqueRepeated)?;
             }
             FieldKind::NTS_COOKIE => {
-                if self.cookie.replace(field).is_some() {
-                    return Err(RequestViolation::CookieRepeated);
-                }
+                fill(&mut self.cookie, field).ok_or(RequestViolation::CookieRepeated)?;
             }
             FieldKind::NTS_COOKIE_PLACEHOLDER => self.any_placeholder = true,
             _ => (),
         }
         Ok(())
     }
+}
+
+/// Puts a value into a place that may be filled once.
+pub(crate) fn fill<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
 }
 
 fn part_of(field: &Field<'_>) -> Result<Part, RequestViolation> {
