@@ -314,14 +314,17 @@ const NTS: Table = Table {
             elsewhere: &["ntsaeads", "aead", "algorithms"],
         },
         Key {
-            name: "ntp-server",
-            kind: "text",
-            default: None,
-            absent: "the host the client speaks to",
-            example: r#""time.example.net""#,
-            accepted: "a host name in ASCII (A-labels) or an IP address without a zone",
-            meaning: "NTP server that clients are sent to.",
-            elsewhere: &["ntsntpserver", "server"],
+            name: "ntp-servers",
+            kind: "list of texts",
+            default: Some("[]"),
+            absent: "",
+            example: r#"["time.example.net", "192.0.2.123"]"#,
+            accepted: "a list of host names in ASCII (A-labels) and IP addresses without a zone, \
+                       none of them twice",
+            meaning: "NTP servers that clients are sent to: the one a client asks for if it is \
+                      listed, else the first that suits its address family. An empty list \
+                      leaves clients with the host they already speak to.",
+            elsewhere: &["ntsntpserver", "server", "ntp-server"],
         },
         Key {
             name: "ntp-port",

@@ -298,7 +298,7 @@ fn nts(document: &mut Document<'_, '_>, folder: &Path) -> Option<Option<NtsReadi
         Some(listed).filter(|listed| !listed.is_empty())
     });
     let aeads = section.read("aeads", aeads);
-    let ntp_server = section.read_optional("ntp-server", value::host);
+    let ntp_servers = section.read("ntp-servers", |v, w| value::list(v, w, value::host, |_| false));
     let ntp_port = section.read_optional("ntp-port", port);
     let max_connections = section.read("max-connections", |v, w| value::integer(v, w, 1..=65535));
     let max_per_prefix = section.read("max-per-prefix", |v, w| value::integer(v, w, 1..=65535));
@@ -320,7 +320,7 @@ fn nts(document: &mut Document<'_, '_>, folder: &Path) -> Option<Option<NtsReadi
         certificate: folder.join(certificate.value?),
         key: folder.join(key.value?),
         aeads: aeads.value?,
-        ntp_server: ntp_server.value?,
+        ntp_servers: ntp_servers.value?,
         ntp_port: ntp_port.value?,
         max_connections,
         max_per_prefix: (max_per_prefix.value? as usize).min(max_connections),

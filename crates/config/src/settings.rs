@@ -193,8 +193,9 @@ pub struct Nts {
     /// AEADs offered, most wanted first; none twice; [`AeadId::SIV_CMAC_256`] always among them
     /// (RFC 8915 §4.1.5).
     pub aeads: Vec<AeadId>,
-    /// Name or address of the NTP server told to clients; `None`: the host they already speak to.
-    pub ntp_server: Option<String>,
+    /// Names and addresses of the NTP servers told to clients, the usual one first, none twice;
+    /// empty: the host they already speak to.
+    pub ntp_servers: Vec<String>,
     /// UDP port told to clients; `None`: the port of the first `[server]` address.
     pub ntp_port: Option<u16>,
     /// Sessions at a time, in all; 1..=65535.

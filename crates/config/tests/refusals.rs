@@ -99,7 +99,7 @@ fn each_mistake_is_named_at_its_place() {
     );
     check(
         "[server]\nserver.dscp = 1\n",
-        &["2:1 [server]: no key is called `server`; did you mean `ntp-server` in [nts]?"],
+        &["2:1 [server]: no key is called `server`; did you mean `ntp-servers` in [nts]?"],
     );
 
     // Addresses.
@@ -217,8 +217,8 @@ fn each_mistake_is_named_at_its_place() {
     for host in ["", "a..b", "-a.example", "fe80::1%eth0", "zeit.exämple", "1.2.3", "a b", "[::1]"]
     {
         let message =
-            format!("4:14 nts.ntp-server: {host:?} is neither a host name nor an address");
-        check(&nts(&format!("ntp-server = {host:?}")), &[&message]);
+            format!("4:16 nts.ntp-servers: {host:?} is neither a host name nor an address");
+        check(&nts(&format!("ntp-servers = [{host:?}]")), &[&message]);
     }
     check(&nts("ntp-port = 0"), &["4:12 nts.ntp-port: 0 is too small"]);
 
