@@ -74,10 +74,10 @@ impl Listener {
         }
         match self.address.ip() {
             IpAddr::V4(ip) if !ip.is_unspecified() => {
-                socket.set_freebind_v4(true).map_err(failed("IP_FREEBIND"))?
+                socket.set_freebind_v4(true).map_err(failed("IP_FREEBIND"))?;
             }
             IpAddr::V6(ip) if !ip.is_unspecified() => {
-                socket.set_freebind_v6(true).map_err(failed("IPV6_FREEBIND"))?
+                socket.set_freebind_v6(true).map_err(failed("IPV6_FREEBIND"))?;
             }
             _ => {}
         }

@@ -1,1 +1,45 @@
-//! noonmark-server
+//! The NTP server: a pure responder over batches of datagrams, and the threads and sockets around it.
+//!
+//! Start with [`Responder`]. It takes a [`Batch`] of up to 64 datagrams through stages (classify, open cookies, verify tags, choose
+//! the transmit time, write, seal) and leaves in each slot an answer or silence. Octets, time and randomness come in; answers and
+//! [`Counters`] go out. It reads no clock, does no I/O, allocates nothing, takes no lock and writes no log line. What it needs besides
+//! is a [`Policy`] (who is served: [`AccessRules`]; how often: [`RateTable`]) and the [`ClockState`] to speak for.
+//!
+//! [`frontend`] does the I/O: plain threads, one per core, each with its own sockets on the same ports, one system call to receive a
+//! batch and one to send its answers.
+//!
+//! | question | answer |
+//! |---|---|
+//! | what does this server say to ...? | `docs/odd-requests.md`, made by `tests/odd_requests.rs` |
+//! | can an answer be longer than its request? | no: it is written over it, into its octets |
+//! | what is counted, under what name? | [`Counter`] |
+//! | where do modes 1, 2 and 6 go? | [`Handover`]: counted by kind; nobody owns them yet |
+//!
+//! Deliberately absent: MAC keys (a request with a MAC gets silence), interleaved mode, answers to modes other than 3, any state per
+//! client but the rate table, any opinion about the clock itself.
+//!
+//! Covered: RFC 5905 §7.3 to §7.5 and §9.2 for a server, RFC 7822 §3, RFC 8915 §5.3 to §5.7 and §8.4 for a server, RFC 8633 §3.4 and
+//! §5.4.
+#![forbid(unsafe_code)]
+
+mod access;
+mod batch;
+mod counters;
+pub mod frontend;
+mod handover;
+mod lead;
+mod policy;
+mod rate;
+mod request;
+mod responder;
+mod state;
+
+pub use access::{AccessRules, Action};
+pub use batch::{BATCH, Batch, Envelope, ROOM, Slot};
+pub use counters::{Counter, Counters};
+pub use handover::Handover;
+pub use lead::{Lead, Work};
+pub use policy::{Policy, Versions};
+pub use rate::{Purse, RateLimit, RateTable};
+pub use responder::{Clock, Responder};
+pub use state::{CLOCK_WORDS, ClockState, PHI_PPB};

@@ -1,0 +1,187 @@
+//! One serving thread.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use noonmark_os::clock;
+use noonmark_os::page::CounterPage;
+use noonmark_os::udp::{Arrival, Bell, Outgoing, Ring, Watch};
+use noonmark_units::Timestamp;
+
+use super::{ClockSource, Shared};
+use crate::{BATCH, Batch, ClockState, Counter, Envelope, Responder};
+
+/// What one thread owns.
+pub(super) struct Worker {
+    number: usize,
+    sockets: Vec<OwnedFd>,
+    bell: Arc<Bell>,
+    desk: Desk,
+}
+
+/// What one thread works with, apart from its sockets.
+struct Desk {
+    shared: Arc<Shared>,
+    /// The number of the change of the service that is in use here.
+    generation: Option<u64>,
+    source: ClockSource,
+    state: ClockState,
+    responder: Responder,
+    batch: Batch,
+    ring: Ring,
+    counters: Option<(Arc<CounterPage>, std::ops::Range<usize>)>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        number: usize,
+        sockets: Vec<OwnedFd>,
+        bell: Arc<Bell>,
+        shared: Arc<Shared>,
+        responder: Responder,
+        counters: Option<Arc<CounterPage>>,
+    ) -> Self {
+        let words = number * Counter::COUNT..(number + 1) * Counter::COUNT;
+        let desk = Desk {
+            shared,
+            generation: None,
+            source: ClockSource::Fixed(ClockState::UNSYNCHRONISED),
+            state: ClockState::UNSYNCHRONISED,
+            responder,
+            batch: Batch::new(),
+            ring: Ring::new(BATCH),
+            counters: counters.map(|page| (page, words)),
+        };
+        Self { number, sockets, bell, desk }
+    }
+
+    /// Serves until told to stop.
+    pub(super) fn run(self) {
+        let Self { number, sockets, bell, mut desk } = self;
+        let descriptors = sockets.iter().map(AsFd::as_fd).chain([bell.as_fd()]);
+        let mut watch = Watch::new(descriptors);
+        loop {
+            if let Err(error) = watch.wait(None) {
+                tracing::warn!(thread = number, %error, "cannot wait for requests");
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            if watch.is_ready(sockets.len()) {
+                bell.silence();
+                desk.look_into_service();
+            }
+            let stopping = desk.shared.stopping.load(Ordering::Acquire);
+            for (place, socket) in sockets.iter().enumerate() {
+                if stopping {
+                    desk.serve(socket.as_fd(), LAST_ROUNDS, 1);
+                } else if watch.is_ready(place) {
+                    desk.serve(socket.as_fd(), ROUNDS, EAGER);
+                }
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// Answers what is waiting in a socket: for at most so many batches, so that other sockets get their turn, and no further
+    /// once a batch had fewer than `eager` datagrams, because then most likely nothing is left.
+    fn serve(&mut self, socket: BorrowedFd<'_>, rounds: u32, eager: usize) {
+        for _ in 0..rounds {
+            if self.serve_batch(socket) < eager {
+                return;
+            }
+        }
+    }
+
+    /// Receives a batch, answers it, sends the answers. Returns how many datagrams it had.
+    fn serve_batch(&mut self, socket: BorrowedFd<'_>) -> usize {
+        let received = self.ring.receive(socket, &mut self.batch.rooms());
+        let arrivals = match received {
+            Ok([]) => return 0,
+            Ok(arrivals) => arrivals,
+            Err(_) => {
+                // Without an interface or memory there is nothing to do but try again, not too fast.
+                self.responder.count(Counter::ReceiveFailed, 1);
+                self.publish();
+                std::thread::sleep(PAUSE);
+                return 0;
+            }
+        };
+        let count = arrivals.len();
+        let mut unstamped = 0;
+        self.batch.received(arrivals.iter().map(|arrival| {
+            unstamped += u64::from(arrival.stamp.is_none());
+            (arrival.len, envelope(arrival))
+        }));
+        self.look_into_service();
+        self.source.read(&mut self.state);
+        self.responder.count(Counter::Unstamped, unstamped);
+        self.responder.respond(&mut self.batch, &self.state, &mut now, clock::boot_time());
+        self.send(socket);
+        self.publish();
+        count
+    }
+
+    fn send(&mut self, socket: BorrowedFd<'_>) {
+        let mut answers = [Outgoing { to: 0, octets: IoSlice::new(&[]) }; BATCH];
+        let mut count = 0;
+        for (to, slot) in self.batch.slots().iter().enumerate() {
+            if let (Some(answer), Some(place)) = (slot.answer(), answers.get_mut(count)) {
+                *place = Outgoing { to, octets: IoSlice::new(answer) };
+                count += 1;
+            }
+        }
+        if count > 0 {
+            let sent = self.ring.send(socket, answers.get(..count).unwrap_or(&[]));
+            self.responder.sent(sent.sent, sent.failed, now());
+        }
+    }
+
+    /// Takes over what has changed in the service. One load if nothing has.
+    fn look_into_service(&mut self) {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        if self.generation == Some(generation) {
+            return;
+        }
+        let service = self.shared.service().clone();
+        self.responder.set_policy(service.policy);
+        self.responder.set_cookie_keys(service.cookies);
+        self.source = service.clock;
+        self.generation = Some(generation);
+    }
+
+    fn publish(&self) {
+        let Some((page, words)) = &self.counters else { return };
+        let words: &[AtomicU64] = page.words().get(words.clone()).unwrap_or(&[]);
+        self.responder.counters().publish(words);
+    }
+}
+
+fn envelope(arrival: &Arrival) -> Envelope {
+    Envelope {
+        peer: arrival.peer,
+        received: arrival.stamp.map_or_else(now, Timestamp::from_unix),
+        group: arrival.local.is_some_and(|local| local.group),
+        truncated: arrival.truncated,
+    }
+}
+
+/// The clock that is served: the machine's.
+fn now() -> Timestamp {
+    Timestamp::from_unix(clock::realtime())
+}
+
+/// Batches from one socket before the others are looked at.
+const ROUNDS: u32 = 16;
+/// Batches from one socket when stopping: more than any receive queue holds.
+const LAST_ROUNDS: u32 = 256;
+/// A batch of fewer than this many datagrams most likely emptied the socket.
+const EAGER: usize = 4;
+/// Pause after an error of the system.
+const PAUSE: Duration = Duration::from_millis(20);

@@ -1,0 +1,487 @@
+//! The responder: a batch of requests becomes a batch of answers, in stages.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use noonmark_nts::{
+    AnswerPlan, AnswerSealing, CookieFault, CookieKeys, Opening, Random, RequestFault,
+    RequestFields, Sealing, SessionKeys, UniqueIdentifier, Verification, open_requests,
+    seal_answers,
+};
+use noonmark_packet::{Header, KissCode, Leap, Mode, Packet, ReferenceId};
+use noonmark_units::{Mono, Precision, Span, Timestamp};
+
+use crate::batch::{BATCH, Batch, Slot};
+use crate::handover::hand_over;
+use crate::lead::{Lead, Work};
+use crate::request::{Request, refusal};
+use crate::{Action, ClockState, Counter, Counters, Policy, Purse};
+
+/// Reads the clock that is served.
+pub trait Clock {
+    /// The time now.
+    fn now(&mut self) -> Timestamp;
+}
+
+impl<F: FnMut() -> Timestamp> Clock for F {
+    fn now(&mut self) -> Timestamp {
+        self()
+    }
+}
+
+/// Answers requests, a batch at a time, without I/O: octets, time and randomness come in, answers and counts go out.
+///
+/// The stages work on the whole batch, so that what is alike is done side by side: classify, open cookies, verify tags, choose
+/// the transmit time, write, seal. Nothing is allocated, nothing is locked, and a datagram that fails a check changes no state
+/// but counters and the rate table. One per thread.
+pub struct Responder {
+    policy: Arc<Policy>,
+    cookies: Option<Arc<CookieKeys>>,
+    random: Box<dyn Random + Send>,
+    counters: Counters,
+    lead: Lead,
+    desks: Box<[Desk]>,
+    /// When the last batch was ready to be sent.
+    ready_at: Timestamp,
+}
+
+/// What is known about one datagram between stages.
+struct Desk {
+    plan: Plan,
+    /// Keys from the cookie; overwritten by the next one in this place.
+    keys: SessionKeys,
+    opened: Result<(), CookieFault>,
+    verified: Result<usize, RequestFault>,
+}
+
+/// What will be answered, as far as it has been decided.
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    /// Nothing.
+    Silence,
+    /// A header and perhaps an echoed identifier, with time or a kiss.
+    Plain { unique: Option<UniqueIdentifier>, kiss: Option<KissCode> },
+    /// An NTS request, not yet proven.
+    Unproven { fields: RequestFields, denied: bool },
+    /// An authentic answer with new cookies, with time or a kiss.
+    Authentic { shape: AnswerPlan, kiss: Option<KissCode> },
+}
+
+impl Responder {
+    /// A responder that knows no cookie keys yet, so that it is silent to NTS requests.
+    pub fn new(policy: Arc<Policy>, random: Box<dyn Random + Send>) -> Self {
+        let desk = |_| Desk {
+            plan: Plan::Silence,
+            keys: SessionKeys::blank(),
+            opened: Ok(()),
+            verified: Ok(0),
+        };
+        Self {
+            policy,
+            cookies: None,
+            random,
+            counters: Counters::new(),
+            lead: Lead::new(),
+            desks: (0..BATCH).map(desk).collect(),
+            ready_at: Timestamp::UNSET,
+        }
+    }
+
+    /// Takes another policy from the next batch on.
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+    }
+
+    /// Takes other cookie keys from the next batch on.
+    pub fn set_cookie_keys(&mut self, keys: Option<Arc<CookieKeys>>) {
+        self.cookies = keys;
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Notes something that happened to datagrams outside.
+    pub fn count(&mut self, counter: Counter, number: u64) {
+        self.counters.add(counter, number);
+    }
+
+    /// Answers a batch: afterwards every slot has its answer, or none.
+    ///
+    /// `state` is what is known of the clock that `clock` reads; `now` is the local clock for everything that must not jump: the
+    /// rate table and the age of `state`. Send the answers at once and in order, then call [`Responder::sent`].
+    pub fn respond(
+        &mut self,
+        batch: &mut Batch,
+        state: &ClockState,
+        clock: &mut dyn Clock,
+        now: Mono,
+    ) {
+        let slots = batch.slots_mut();
+        self.classify(slots, now);
+        self.open_cookies(slots);
+        self.verify_tags(slots, now);
+        let (work, chosen) = self.write(slots, state, clock, now);
+        self.seal(slots);
+        self.ready_at = clock.now();
+        self.lead.learn_seal(work, chosen, self.ready_at);
+    }
+
+    /// Says that the answers of the last batch have been handed to the kernel, `sent` of them taken and `failed` not, and that it is
+    /// now `at`. The next batches' transmit times are chosen with what this teaches.
+    pub fn sent(&mut self, sent: usize, failed: usize, at: Timestamp) {
+        self.counters.add(Counter::SendFailed, failed as u64);
+        self.lead.learn_send(sent + failed, self.ready_at, at);
+    }
+
+    /// Stage 1: what each datagram asks for, and whether its sender may ask. Needs no key.
+    fn classify(&mut self, slots: &[Slot], now: Mono) {
+        self.counters.add(Counter::Received, slots.len() as u64);
+        for (place, slot) in slots.iter().enumerate() {
+            let plan = self.plan(slot, now).unwrap_or_else(|reason| self.silence(reason));
+            if let Some(desk) = self.desks.get_mut(place) {
+                desk.plan = plan;
+            }
+        }
+    }
+
+    fn plan(&mut self, slot: &Slot, now: Mono) -> Result<Plan, Counter> {
+        let envelope = slot.envelope();
+        if envelope.group {
+            return Err(Counter::DroppedGroup);
+        }
+        if envelope.truncated {
+            return Err(Counter::DroppedLong);
+        }
+        if envelope.peer.port() == 0 {
+            return Err(Counter::DroppedPort);
+        }
+        let client = envelope.peer.ip();
+        let action = self.policy.access.action(client);
+        if action == Action::Ignore {
+            return Err(Counter::DroppedIgnored);
+        }
+        match Request::read(slot.datagram(), self.policy.versions)? {
+            Request::HandOver(kind) => {
+                hand_over(slot, kind, &mut self.counters);
+                Ok(Plan::Silence)
+            }
+            Request::Nts(fields) => Ok(Plan::Unproven { fields, denied: action == Action::Deny }),
+            Request::Plain(_) if action == Action::Deny => Err(Counter::DroppedDenied),
+            Request::Plain(unique) if self.admit(client, Purse::Plain, now) => {
+                Ok(Plan::Plain { unique, kiss: None })
+            }
+            Request::Plain(unique) if self.take(client, Purse::Kiss, now) => {
+                Ok(Plan::Plain { unique, kiss: Some(KissCode::RATE) })
+            }
+            Request::Plain(_) => Err(Counter::DroppedLimited),
+        }
+    }
+
+    /// Stage 2: all cookies of the batch, side by side. Without the key for new cookies no answer could be complete.
+    fn open_cookies(&mut self, slots: &[Slot]) {
+        let Some(keys) = self.cookies.as_ref().filter(|keys| keys.issuer().is_some()) else {
+            for desk in self.desks.iter_mut().take(slots.len()) {
+                if let Plan::Unproven { .. } = desk.plan {
+                    desk.plan = Plan::Silence;
+                    self.counters.count(Counter::DroppedNoCookieKeys);
+                }
+            }
+            return;
+        };
+        keys.open_many(slots.iter().zip(&mut self.desks).filter_map(
+            |(slot, desk)| match &desk.plan {
+                Plan::Unproven { fields, .. } => {
+                    let cookie = fields.cookie(slot.datagram());
+                    Some(Opening { cookie, keys: &mut desk.keys, result: &mut desk.opened })
+                }
+                _ => None,
+            },
+        ));
+    }
+
+    /// Stage 3: whose tag is right, and what that client may have.
+    fn verify_tags(&mut self, slots: &mut [Slot], now: Mono) {
+        open_requests(slots.iter_mut().zip(&mut self.desks).filter_map(
+            |(slot, desk)| match desk {
+                Desk {
+                    plan: Plan::Unproven { fields, .. },
+                    keys,
+                    opened: Ok(()),
+                    verified: result,
+                } => Some(Verification { datagram: slot.datagram_mut(), fields, keys, result }),
+                _ => None,
+            },
+        ));
+        for (place, slot) in slots.iter().enumerate() {
+            let Some(desk) = self.desks.get(place) else { continue };
+            let Plan::Unproven { fields, denied } = desk.plan else { continue };
+            let aead = desk.keys.aead();
+            let proven = match (desk.opened, desk.verified) {
+                (Ok(()), Ok(wanted)) => Ok(wanted),
+                (Ok(()), Err(RequestFault::Violation(violation))) => {
+                    Err(Fault::Authentic(refusal(violation)))
+                }
+                (Ok(()), Err(RequestFault::Forged)) => Err(Fault::NotAuthentic(Counter::TagForged)),
+                (Err(CookieFault::Length), _) => Err(Fault::NotAuthentic(Counter::CookieLength)),
+                (Err(CookieFault::UnknownEpoch), _) => {
+                    Err(Fault::NotAuthentic(Counter::CookieEpoch))
+                }
+                (Err(CookieFault::Forged), _) => Err(Fault::NotAuthentic(Counter::CookieForged)),
+            };
+            let client = slot.envelope().peer.ip();
+            let plan = match proven {
+                Ok(wanted) => self.admit_authentic(client, denied, now).and_then(|kiss| {
+                    let shape = AnswerPlan::new(&fields, aead, wanted, slot.request_len());
+                    Ok(Plan::Authentic { shape: shape.ok_or(Counter::DroppedNoRoom)?, kiss })
+                }),
+                Err(Fault::Authentic(reason)) => Err(reason),
+                Err(Fault::NotAuthentic(detail)) => {
+                    self.counters.count(detail);
+                    self.negative(client, denied, now)
+                        .map(|kiss| Plan::Plain { unique: Some(fields.unique()), kiss: Some(kiss) })
+                }
+            };
+            let plan = plan.unwrap_or_else(|reason| self.silence(reason));
+            if let Some(desk) = self.desks.get_mut(place) {
+                desk.plan = plan;
+            }
+        }
+    }
+
+    /// What an authentic client gets: time (`None`), or a kiss it can believe.
+    fn admit_authentic(
+        &mut self,
+        client: IpAddr,
+        denied: bool,
+        now: Mono,
+    ) -> Result<Option<KissCode>, Counter> {
+        if denied {
+            return match self.take(client, Purse::Authentic, now) {
+                true => Ok(Some(KissCode::DENY)),
+                false => Err(Counter::DroppedLimitedAuthentic),
+            };
+        }
+        if self.admit(client, Purse::Authentic, now) {
+            return Ok(None);
+        }
+        match self.take(client, Purse::AuthenticKiss, now) {
+            true => Ok(Some(KissCode::RATE)),
+            false => Err(Counter::DroppedLimitedAuthentic),
+        }
+    }
+
+    /// What a client gets whose cookie or tag is not good: it proves nothing, so it counts as any plain request.
+    fn negative(&mut self, client: IpAddr, denied: bool, now: Mono) -> Result<KissCode, Counter> {
+        if denied {
+            return Err(Counter::DroppedDenied);
+        }
+        if self.admit(client, Purse::Plain, now) {
+            Ok(KissCode::NTSN)
+        } else {
+            Err(Counter::DroppedNtsnLimited)
+        }
+    }
+
+    /// Whether a client is within its limit, or is let through by chance.
+    fn admit(&mut self, client: IpAddr, purse: Purse, now: Mono) -> bool {
+        let Some(rate) = &self.policy.rate else { return true };
+        if rate.take(client, purse, now) {
+            return true;
+        }
+        let leak = rate.limit().leak;
+        let mut chance = [0; 2];
+        self.random.fill(&mut chance);
+        let leaked = leak > 0 && u16::from_ne_bytes(chance).is_multiple_of(leak.into());
+        if leaked {
+            self.counters.count(Counter::AnsweredOverLimit);
+        }
+        leaked
+    }
+
+    fn take(&self, client: IpAddr, purse: Purse, now: Mono) -> bool {
+        self.policy.rate.as_ref().is_none_or(|rate| rate.take(client, purse, now))
+    }
+
+    fn silence(&mut self, reason: Counter) -> Plan {
+        self.counters.count(reason);
+        Plan::Silence
+    }
+
+    /// Stages 4 and 5: choose every transmit time, then write every answer up to what has to be sealed. The tag covers the transmit
+    /// time, so it is chosen for the moment at which the answer will leave.
+    fn write(
+        &mut self,
+        slots: &mut [Slot],
+        state: &ClockState,
+        clock: &mut dyn Clock,
+        now: Mono,
+    ) -> (Work, Timestamp) {
+        let work = self.desks.iter().take(slots.len()).fold(Work::default(), |work, desk| {
+            match &desk.plan {
+                Plan::Authentic { shape, .. } => work.and(Work::nts(shape.cookies())),
+                Plan::Plain { .. } => work.and(Work::PLAIN),
+                Plan::Silence | Plan::Unproven { .. } => work,
+            }
+        });
+        let face = Face::of(state, now);
+        let chosen = clock.now();
+        let mut place = 0;
+        for (slot, desk) in slots.iter_mut().zip(&self.desks) {
+            let (Plan::Plain { kiss, .. } | Plan::Authentic { kiss, .. }) = desk.plan else {
+                continue;
+            };
+            let mut bits = [0; 8];
+            self.random.fill(&mut bits);
+            let leaves = chosen + self.lead.ahead(work, place);
+            let header = face.header(slot, kiss, leaves, bits);
+            let (Some(header), Some(answer)) = (header, slot.reply()) else { continue };
+            match &desk.plan {
+                Plan::Plain { unique, .. } => answer.write_plain(&header, *unique),
+                Plan::Authentic { shape, .. } => {
+                    answer.write_protected(&header, shape, &mut *self.random);
+                    self.counters.add(Counter::CookiesIssued, shape.cookies() as u64);
+                }
+                Plan::Silence | Plan::Unproven { .. } => continue,
+            }
+            self.counters.count(desk.plan.fate());
+            place += 1;
+        }
+        (work, chosen)
+    }
+
+    /// Stage 6: all new cookies of the batch side by side, then every answer under its own key.
+    fn seal(&mut self, slots: &mut [Slot]) {
+        let Some(issuer) = self.cookies.as_ref().and_then(|keys| keys.issuer()) else { return };
+        issuer.seal_many(protected(slots, &self.desks).flat_map(|(slot, shape, keys)| {
+            shape.cookie_places(slot.answer_mut()).map(move |cookie| Sealing { keys, cookie })
+        }));
+        seal_answers(protected(slots, &self.desks).map(|(slot, plan, keys)| AnswerSealing {
+            datagram: slot.answer_mut(),
+            plan,
+            keys,
+        }));
+    }
+}
+
+/// The slots whose answers are to be sealed, with their shapes and keys.
+fn protected<'a>(
+    slots: &'a mut [Slot],
+    desks: &'a [Desk],
+) -> impl Iterator<Item = (&'a mut Slot, &'a AnswerPlan, &'a SessionKeys)> {
+    slots.iter_mut().zip(desks).filter_map(|(slot, desk)| match &desk.plan {
+        Plan::Authentic { shape, .. } => Some((slot, shape, &desk.keys)),
+        _ => None,
+    })
+}
+
+impl Plan {
+    /// What an answer that has been written is counted as.
+    fn fate(&self) -> Counter {
+        match self {
+            Self::Plain { kiss: None, .. } => Counter::AnsweredPlain,
+            Self::Plain { kiss: Some(KissCode::NTSN), .. } => Counter::KissNtsn,
+            Self::Plain { kiss: Some(_), .. } => Counter::KissRate,
+            Self::Authentic { kiss: None, .. } => Counter::AnsweredNts,
+            Self::Authentic { kiss: Some(KissCode::DENY), .. } => Counter::KissDenyAuthentic,
+            Self::Authentic { kiss: Some(_), .. } => Counter::KissRateAuthentic,
+            Self::Silence | Self::Unproven { .. } => Counter::DroppedNoRoom,
+        }
+    }
+}
+
+/// Why an NTS request gets no authentic answer.
+enum Fault {
+    /// Cookie or tag: NTSN.
+    NotAuthentic(Counter),
+    /// The tag was right, what it covers was not: silence.
+    Authentic(Counter),
+}
+
+/// What all answers of a batch say alike.
+struct Face<'a> {
+    state: &'a ClockState,
+    header: Header,
+    /// The bits of a time stamp below the clock's precision.
+    noise: u64,
+}
+
+impl<'a> Face<'a> {
+    fn of(state: &'a ClockState, now: Mono) -> Self {
+        let mut header = Header::client(Timestamp::UNSET);
+        header.mode = Mode::Server;
+        // RFC 5905 §7.3: who is not synchronised says so in both places.
+        let synchronised = state.is_synchronised();
+        header.leap = if synchronised { state.leap } else { Leap::Unsynchronised };
+        header.stratum = if synchronised { state.stratum.to_wire() } else { 0 };
+        header.reference_id = if synchronised { state.reference_id } else { ReferenceId::NONE };
+        header.precision = state.precision;
+        header.root_delay = state.root_delay;
+        header.root_dispersion = state.root_dispersion(now);
+        Self { state, header, noise: noise_below(state.precision) }
+    }
+
+    /// The header of the answer in `slot`, which leaves at `leaves`; `bits` fill what the clock cannot tell (RFC 5905 §6).
+    fn header(
+        &self,
+        slot: &Slot,
+        kiss: Option<KissCode>,
+        leaves: Timestamp,
+        bits: [u8; 8],
+    ) -> Option<Header> {
+        let request = Packet::parse(slot.datagram()).ok()?;
+        let bits = u64::from_ne_bytes(bits);
+        let receive = self.with_noise(slot.envelope().received, bits);
+        let transmit = after(self.with_noise(leaves, bits >> 32), receive);
+        let mut header = Header {
+            version: request.version(),
+            poll: request.poll(),
+            origin: request.transmit(),
+            receive,
+            transmit,
+            reference_time: self.reference_time(transmit),
+            ..self.header
+        };
+        if let Some(KissCode(code)) = kiss {
+            // RFC 5905 §7.4.
+            header.leap = Leap::Unsynchronised;
+            header.stratum = 0;
+            header.reference_id = ReferenceId(code);
+        }
+        Some(header)
+    }
+
+    fn with_noise(&self, time: Timestamp, bits: u64) -> Timestamp {
+        Timestamp::from_bits(time.to_bits() & !self.noise | bits & self.noise).never_unset()
+    }
+
+    /// When the clock was last set, never after `transmit`. A clock served as it stands was "set" within the last 16 s.
+    fn reference_time(&self, transmit: Timestamp) -> Timestamp {
+        if self.header.stratum == 0 {
+            return Timestamp::UNSET;
+        }
+        let set = self.state.reference_time;
+        if set.is_unset() || (transmit - set).is_negative() {
+            Timestamp::from_bits(transmit.to_bits() & !0xf_ffff_ffff).never_unset()
+        } else {
+            set
+        }
+    }
+}
+
+/// `transmit`, or one unit after `receive` if it does not come later: a clock may be stepped back between the two, and equal stamps
+/// would be taken for an interleaved answer (RFC 9769 §2).
+fn after(transmit: Timestamp, receive: Timestamp) -> Timestamp {
+    if transmit - receive > Span::ZERO {
+        transmit
+    } else {
+        (receive + Span::from_bits(1)).never_unset()
+    }
+}
+
+/// The bits of a time stamp that are smaller than `precision`.
+fn noise_below(precision: Precision) -> u64 {
+    let bits = (32 + i32::from(precision.0)).clamp(0, 32);
+    (1_u64 << bits) - 1
+}
