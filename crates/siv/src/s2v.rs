@@ -6,6 +6,7 @@
 //!
 //! Everything is inlined into the cipher's backend with the number of lanes fixed, so that for one lane the chains
 //! stay in registers.
+#![allow(clippy::needless_range_loop, reason = "lane and chain index several arrays side by side")]
 
 use crate::block::{self, Block};
 use crate::cmac::{Subkeys, pad, split_last};
