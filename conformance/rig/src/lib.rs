@@ -1,1 +1,24 @@
-//! noonmark-rig
+//! Programs that stand in for a wire and for the clients at its far end, to measure and test a server. Never shipped.
+//!
+//! | program | what it is |
+//! |---|---|
+//! | `ntp-load` | an open-loop generator of NTP requests, plain or under NTS, from many thousand client addresses |
+//! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
+//! | `ke-load` | threads that do one whole NTS key establishment after another |
+//!
+//! Start at [`load`], the generator's loop. It writes whole frames to one end of a pair of virtual interfaces
+//! ([`tap`], [`frame`]), so neither client addresses nor the client's protocol stack cost anything; requests are made
+//! beforehand ([`material`]), NTS ones through key establishments with the server itself ([`establish`]). What the
+//! server spent is read from the kernel's accounts of its processes ([`spent`]).
+//!
+//! Deliberately absent: any statistics over runs. A program measures one run and prints it as one JSON object.
+
+#![allow(unsafe_code, reason = "a packet socket and its ring have no safe interface")]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod establish;
+pub mod frame;
+pub mod load;
+pub mod material;
+pub mod spent;
+pub mod tap;

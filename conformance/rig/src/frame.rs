@@ -1,0 +1,103 @@
+//! Ethernet frames that carry a UDP datagram over IPv4.
+
+use std::net::Ipv4Addr;
+
+/// Octets before the UDP payload: Ethernet 14, IPv4 20, UDP 8.
+pub const HEADERS: usize = 42;
+
+/// A hardware address.
+pub type Mac = [u8; 6];
+
+/// Where frames go and what they claim to come from; the client's address changes from frame to frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The server's hardware address.
+    pub to_mac: Mac,
+    /// Ours, or one that nobody owns.
+    pub from_mac: Mac,
+    /// The server's address.
+    pub to: Ipv4Addr,
+    /// The server's port.
+    pub port: u16,
+}
+
+/// The headers of one frame with `payload_len` octets of payload. The UDP checksum is left out, as IPv4 allows.
+pub fn headers(route: &Route, from: Ipv4Addr, from_port: u16, payload_len: usize) -> [u8; HEADERS] {
+    let mut frame = [0; HEADERS];
+    let udp_len = (8 + payload_len) as u16;
+    frame[0..6].copy_from_slice(&route.to_mac);
+    frame[6..12].copy_from_slice(&route.from_mac);
+    frame[12..14].copy_from_slice(&0x0800_u16.to_be_bytes());
+    frame[14] = 0x45;
+    frame[16..18].copy_from_slice(&(20 + udp_len).to_be_bytes());
+    frame[20] = 0x40; // don't fragment
+    frame[22] = 64; // time to live
+    frame[23] = 17; // UDP
+    frame[26..30].copy_from_slice(&from.octets());
+    frame[30..34].copy_from_slice(&route.to.octets());
+    let sum = checksum(&frame[14..34]);
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    frame[34..36].copy_from_slice(&from_port.to_be_bytes());
+    frame[36..38].copy_from_slice(&route.port.to_be_bytes());
+    frame[38..40].copy_from_slice(&udp_len.to_be_bytes());
+    frame
+}
+
+/// The UDP payload of a frame, if it is one from `port` and whole.
+pub fn payload(frame: &[u8], port: u16) -> Option<&[u8]> {
+    let udp = frame.get(34..HEADERS)?;
+    let is_ours = frame.get(12..15)? == [0x08, 0x00, 0x45]
+        && frame.get(23)? == &17
+        && udp.get(0..2)? == port.to_be_bytes();
+    let len = usize::from(u16::from_be_bytes([*udp.get(4)?, *udp.get(5)?]));
+    if is_ours { frame.get(HEADERS..34 + len) } else { None }
+}
+
+/// The Internet checksum (RFC 1071) of an even number of octets.
+fn checksum(octets: &[u8]) -> u16 {
+    let words = octets.as_chunks().0.iter().map(|pair| u32::from(u16::from_be_bytes(*pair)));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTE: Route = Route {
+        to_mac: [2, 0, 0, 0, 0, 1],
+        from_mac: [2, 0, 0, 0, 0, 0xee],
+        to: Ipv4Addr::new(192, 0, 2, 1),
+        port: 123,
+    };
+
+    #[test]
+    fn the_header_sums_to_nothing_with_its_checksum() {
+        for host in [0, 1, 0xffff] {
+            let from = Ipv4Addr::from(0x0a00_0000 + host);
+            let frame = headers(&ROUTE, from, 40_000, 48);
+            assert_eq!(checksum(&frame[14..34]), 0, "client {from}");
+            assert_eq!(frame[16..18], 76_u16.to_be_bytes());
+        }
+    }
+
+    #[test]
+    fn only_a_whole_answer_from_the_port_has_a_payload() {
+        let answer = |port, len: usize, present: usize| {
+            let back = Route { port: 40_000, ..ROUTE };
+            let mut frame = headers(&back, Ipv4Addr::new(10, 0, 0, 1), port, len).to_vec();
+            frame.extend(vec![7; present]);
+            frame
+        };
+        let check = |frame: Vec<u8>, expected: Option<usize>| {
+            assert_eq!(payload(&frame, 123).map(<[u8]>::len), expected);
+        };
+        check(answer(123, 48, 48), Some(48));
+        check(answer(123, 48, 60), Some(48));
+        check(answer(123, 48, 47), None);
+        check(answer(124, 48, 48), None);
+        check(answer(123, 0, 0), Some(0));
+        check(vec![0; 30], None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Requests made beforehand, and what a good answer to each looks like.
+
+use std::rc::Rc;
+
+use noonmark_nts::{AeadKey, Random, open_answer, write_request};
+use noonmark_packet::{HEADER_LEN, Header, Mode, Packet};
+use noonmark_units::Timestamp;
+
+use crate::establish::Session;
+
+/// What a generator sends: requests that are all of one length and get answers of one length.
+pub enum Material {
+    /// 48 octets, each with a transmit time stamp of its own.
+    Plain,
+    /// Ready-made requests under NTS, sent over and over.
+    Protected(Vec<Request>),
+}
+
+/// A request under NTS, and what is needed to read its answer.
+pub struct Request {
+    octets: Vec<u8>,
+    unique: [u8; 32],
+    /// The key of the session's answers; none if they are not to be verified.
+    s2c: Option<Rc<AeadKey>>,
+}
+
+impl Material {
+    /// `count` different requests, each asking for `cookies` cookies, from `sessions` in turn.
+    ///
+    /// # Errors
+    /// That there is no session, or that a request would be longer than a packet of NTP may be.
+    pub fn protected(
+        sessions: &[Session],
+        count: usize,
+        cookies: usize,
+        random: &mut dyn Random,
+    ) -> Result<Self, String> {
+        let keys: Vec<_> = sessions
+            .iter()
+            .map(|session| (session.keys.c2s_key(), Rc::new(session.keys.s2c_key())))
+            .collect();
+        let mut requests = Vec::with_capacity(count);
+        let turns = sessions.iter().zip(&keys).cycle().zip(0..count);
+        for ((session, (c2s, s2c)), n) in turns {
+            let turn = n / sessions.len();
+            let cookie = session
+                .cookies
+                .get(turn % session.cookies.len().max(1))
+                .ok_or("a key establishment gave no cookie")?;
+            let mut unique = [0; 32];
+            random.fill(&mut unique);
+            unique[..4].copy_from_slice(&(n as u32).to_be_bytes());
+            let mut nonce = [0; 16];
+            random.fill(&mut nonce);
+            let nonce = &nonce[..c2s.aead().nonce_len()];
+            let mut octets = vec![0; 2048];
+            let header = Header::client(stamp(n as u64));
+            let len = write_request(&mut octets, &header, &unique, cookie, cookies - 1, c2s, nonce)
+                .map_err(|e| format!("{cookies} cookies: {e}"))?;
+            octets.truncate(len);
+            requests.push(Request { octets, unique, s2c: Some(s2c.clone()) });
+        }
+        if requests.is_empty() { Err("no session".into()) } else { Ok(Self::Protected(requests)) }
+    }
+
+    /// Takes answers under NTS for good without a look at their tags.
+    pub fn trust_answers(&mut self) {
+        if let Self::Protected(requests) = self {
+            requests.iter_mut().for_each(|request| request.s2c = None);
+        }
+    }
+
+    /// Octets of every request.
+    pub fn request_len(&self) -> usize {
+        match self {
+            Self::Plain => HEADER_LEN,
+            Self::Protected(requests) => requests.first().map_or(0, |first| first.octets.len()),
+        }
+    }
+
+    /// The `n`-th request; a plain one is written into `room`.
+    pub fn request<'a>(&'a self, n: u64, room: &'a mut [u8; HEADER_LEN]) -> &'a [u8] {
+        match self {
+            Self::Plain => {
+                Header::client(stamp(n)).write(room);
+                room
+            }
+            Self::Protected(requests) => &requests[(n % requests.len() as u64) as usize].octets,
+        }
+    }
+
+    /// The look every answer gets: mode 4, not a kiss, as long as its request (neither server measured answers with
+    /// fewer cookies than asked for).
+    ///
+    /// # Errors
+    /// What is wrong, in a few words.
+    pub fn glance(&self, answer: &[u8]) -> Result<(), String> {
+        match answer {
+            [first, ..] if first & 7 != 4 => Err(format!("mode {}", first & 7)),
+            [_, 0, ..] => Err("a kiss, or not synchronised".into()),
+            [_, _, ..] if self.is_length(answer.len()) => Ok(()),
+            _ => Err(format!("{} octets to {}", answer.len(), self.request_len())),
+        }
+    }
+
+    /// An answer of eight cookies may be shorter by the padding a request has and an answer needs not.
+    fn is_length(&self, len: usize) -> bool {
+        let request = self.request_len();
+        len <= request && len + 64 > request
+    }
+
+    /// The look one answer in many gets: it is to a request among the first `sent`, and under NTS its tag verifies.
+    ///
+    /// # Errors
+    /// What is wrong, in a few words.
+    pub fn examine(&self, answer: &[u8], sent: u64) -> Result<(), String> {
+        let packet = Packet::parse(answer).map_err(|e| e.to_string())?;
+        if packet.mode() != Mode::Server {
+            return Err(format!("mode {:?}", packet.mode()));
+        }
+        let n = number(packet.origin())
+            .filter(|n| *n < sent)
+            .ok_or_else(|| format!("origin {:?} of no request", packet.origin()))?;
+        let Self::Protected(requests) = self else { return Ok(()) };
+        let request = requests.get(n as usize).ok_or("origin of no request")?;
+        let Some(s2c) = &request.s2c else { return Ok(()) };
+        let mut octets = answer.to_vec();
+        let answer =
+            open_answer(&mut octets, &request.unique, s2c).map_err(|error| error.to_string())?;
+        if answer.cookies().next().is_none() { Err("no cookie".into()) } else { Ok(()) }
+    }
+}
+
+/// The transmit time stamp of the `n`-th request: a mark, then the number.
+fn stamp(n: u64) -> Timestamp {
+    Timestamp::from_bits(MARK << 32 | n & 0xffff_ffff)
+}
+
+/// The number of the request an origin time stamp came from.
+fn number(origin: Timestamp) -> Option<u64> {
+    let bits = origin.to_bits();
+    (bits >> 32 == MARK).then_some(bits & 0xffff_ffff)
+}
+
+const MARK: u64 = 0x6e6f_6f6e;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use noonmark_packet::Header;
+
+    fn answer(change: impl Fn(&mut Header)) -> [u8; HEADER_LEN] {
+        let mut header = Header::client(Timestamp::UNSET);
+        header.mode = Mode::Server;
+        header.stratum = 1;
+        header.origin = stamp(7);
+        change(&mut header);
+        let mut octets = [0; HEADER_LEN];
+        header.write(&mut octets);
+        octets
+    }
+
+    #[test]
+    fn only_answers_to_requests_that_were_sent_are_good() {
+        fn check(answer: &[u8], sent: u64, expected: bool) {
+            let material = Material::Plain;
+            let good = material.glance(answer).and_then(|()| material.examine(answer, sent));
+            assert_eq!(good.is_ok(), expected, "{good:?}");
+        }
+        check(&answer(|_| ()), 8, true);
+        check(&answer(|_| ()), 7, false);
+        check(&answer(|header| header.stratum = 0), 8, false);
+        check(&answer(|header| header.mode = Mode::Client), 8, false);
+        check(&answer(|header| header.origin = Timestamp::from_bits(7)), 8, false);
+        check(&[answer(|_| ()).as_slice(), &[0; 4]].concat(), 8, false);
+        check(&[], 8, false);
+    }
+}
