@@ -1,1 +1,38 @@
-//! noonmark-client
+//! Asking an NTP server what time it has, with proof that the answer is its own.
+//!
+//! Two halves. [`Association`] is pure: time, octets and randomness come in, intentions go out, so it can be simulated and
+//! fuzzed whole. It decides when to ask, what to send, which answers count, and when keys have to be established anew.
+//! [`Client`] is the I/O half: a UDP socket with a random port for each question, kernel receive stamps, key establishment
+//! over TCP, name resolution; it tells what happened as [`Event`]s. What an answer is worth is an [`Exchange`].
+//!
+//! Start at [`Client`] to ask a server, at [`Association`] to read how answers are judged.
+//!
+//! A protected association never asks or believes without NTS; a datagram that fails a check changes nothing.
+//!
+//! Deliberately absent: any opinion on which of several servers is right, any clock that is set, and anything kept across
+//! restarts. It serves nobody.
+//!
+//! Covered: RFC 5905 §8 and §9.2 for clients (data minimised), §7.4 (kisses, as far as RFC 8633 §5.4 lets them be believed),
+//! RFC 8915 §4.2, §5.7 and §9 for clients, RFC 9109 (random ports).
+#![forbid(unsafe_code)]
+
+mod association;
+mod backoff;
+mod client;
+mod establishment;
+mod exchange;
+mod jar;
+mod plan;
+mod protection;
+mod refusal;
+mod resolve;
+mod socket;
+
+pub use association::{Association, MAX_WAITING_OUTPUTS, Output};
+pub use client::{Client, Event};
+pub use establishment::{Established, EstablishmentError, KeServer};
+pub use exchange::{Exchange, Unusable};
+pub use plan::{DEFAULT_WINDOW, Plan, Settings};
+pub use refusal::{GiveUp, KeFailure, Refusal};
+pub use resolve::{Family, Unresolved, resolve};
+pub use socket::first_reachable;
