@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: how much processor time an answer and a handshake cost, beside other people's servers.
+//!
+//! Servers run in one network namespace and the generator of `conformance/rig` in another, joined by a pair of virtual
+//! interfaces; servers are pinned to one processor and the generator to another. In every round each server is driven in
+//! turn, so that what else the machine does falls on all alike. The figure of a server is the least processor time per
+//! answer of all rounds; what is judged is the quotient of two such figures. `docs/performance.md` has the method.
+
+mod certificate;
+mod figure;
+mod ke;
+mod rig;
+mod server;
+
+use std::process::ExitCode;
+
+use crate::apt::Consent;
+
+/// What to measure.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(clap::Subcommand)]
+enum Subject {
+    /// Processor time per answer: noonmarkd beside chronyd and an echo program, plain and under NTS
+    Server(Wish),
+    /// Processor time per key establishment with a P-256 certificate: noonmarkd beside ntpd-rs
+    Ke(Wish),
+}
+
+/// How to measure.
+#[derive(clap::Args, Clone, Copy)]
+pub struct Wish {
+    /// Print one JSON object per figure and nothing else on standard output
+    #[arg(long)]
+    json: bool,
+    /// How often each server is driven
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Install missing Debian packages without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Wish {
+    fn consent(self) -> Consent {
+        Consent { given: self.yes }
+    }
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// What could not be started, or gave wrong answers.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    let (wish, figures) = match arguments.subject {
+        Subject::Server(wish) => (wish, server::measure(wish)?),
+        Subject::Ke(wish) => (wish, ke::measure(wish)?),
+    };
+    if wish.json {
+        print!("{}", figure::as_json(&figures)?);
+    } else {
+        print!("{}", figure::as_table(&figures));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,188 @@
+//! Where measuring happens: two namespaces and the wire, the programs built, one server after the other started.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{Wish, certificate};
+use crate::apt::{self, Needed};
+use crate::child;
+use crate::netns::{self, Daemon, Pair};
+use crate::peers::Peers;
+use crate::workspace::{self, Metadata};
+
+/// Hardware address of the server's end of the wire.
+pub const SERVER_MAC: &str = "02:00:00:00:00:01";
+/// Where answers to the generator's clients go: an address that no interface has.
+const NOBODY_MAC: &str = "02:00:00:00:00:ee";
+/// First of the generator's client addresses, which all lie in [`CLIENTS`].
+pub const FIRST_CLIENT: &str = "10.64.0.0";
+const CLIENTS: &str = "10.64.0.0/16";
+/// The router that stands for all clients.
+const ROUTER: &str = "10.93.0.3";
+
+/// The processor servers are pinned to.
+pub const SERVER_PROCESSOR: &str = "0";
+/// The processor the generator is pinned to.
+const GENERATOR_PROCESSOR: &str = "1";
+
+const TOOLS: &[Needed] = &[
+    Needed { program: "taskset", package: "util-linux" },
+    Needed { program: "ip", package: "iproute2" },
+];
+
+/// All that the servers have in common.
+pub struct Rig {
+    /// Other people's servers.
+    pub peers: Peers,
+    /// The namespaces.
+    pub pair: Pair,
+    /// Where our programs were built.
+    programs: PathBuf,
+    /// The folder of this run: for us, and for the peers.
+    folder: (PathBuf, String),
+}
+
+/// A server that is running.
+pub struct Server {
+    /// What it is called in figures.
+    pub name: &'static str,
+    /// Its address; NTP on port 123, key establishment on 4460.
+    pub address: &'static str,
+    daemon: Daemon,
+}
+
+impl Rig {
+    /// Builds our programs, prepares the peers, makes namespaces and a certificate.
+    ///
+    /// # Errors
+    /// What is missing, or what failed.
+    pub fn new(wish: Wish) -> Result<Self, String> {
+        let metadata = Metadata::read()?;
+        let peers = Peers::prepare(&metadata.target_directory, wish.consent())?;
+        apt::ensure(TOOLS, wish.consent())?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        if processors < 2 {
+            return Err("needs two processors: one for servers, one for the generator".into());
+        }
+        build()?;
+        netns::sweep();
+        let pair = Pair::new()?;
+        let server = netns::SERVER_INTERFACE;
+        pair.server.ip(&["link", "set", server, "address", SERVER_MAC])?;
+        pair.server.ip(&[
+            "neigh",
+            "add",
+            ROUTER,
+            "lladdr",
+            NOBODY_MAC,
+            "dev",
+            server,
+            "nud",
+            "permanent",
+        ])?;
+        pair.server.ip(&["route", "add", CLIENTS, "via", ROUTER, "dev", server])?;
+        let folder = peers.folder("bench")?;
+        certificate::make(&folder.0)?;
+        Ok(Self { peers, pair, programs: metadata.target_directory.join("release"), folder })
+    }
+
+    /// A program of ours.
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.programs.join(name))
+    }
+
+    /// Where a file of this run is for us.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.0.join(name)
+    }
+
+    /// Where the peers see it.
+    pub fn file_inside(&self, name: &str) -> String {
+        format!("{}/{name}", self.folder.1)
+    }
+
+    /// Writes a file for a server.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        let path = self.file(name);
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
+    }
+
+    /// Starts a server at an address of its own, pinned to its processor, without the right to set the clock.
+    ///
+    /// # Errors
+    /// What starting it says.
+    pub fn start(
+        &self,
+        name: &'static str,
+        address: &'static str,
+        inner: &Command,
+    ) -> Result<Server, String> {
+        if address != netns::SERVER_V4 {
+            let prefix = format!("{address}/24");
+            self.pair.server.ip(&["address", "add", &prefix, "dev", netns::SERVER_INTERFACE])?;
+        }
+        let pinned = pin(SERVER_PROCESSOR, inner);
+        let daemon = self.pair.server.start_here(&pinned, &self.file(&format!("{name}.log")))?;
+        Ok(Server { name, address, daemon })
+    }
+
+    /// Runs a program of the generator's side to its end; what it printed as JSON.
+    ///
+    /// # Errors
+    /// What it said.
+    pub fn generate<T: DeserializeOwned>(&self, inner: &Command) -> Result<T, String> {
+        let said =
+            self.pair.client.output(Duration::from_secs(90), &pin(GENERATOR_PROCESSOR, inner))?;
+        serde_json::from_str(said.trim()).map_err(|e| format!("{}: {e}", said.trim()))
+    }
+}
+
+impl Server {
+    /// Asks until `ready` has an answer.
+    ///
+    /// # Errors
+    /// When it does not come within a few seconds, with the end of the server's log.
+    pub fn wait_until(&mut self, ready: impl Fn() -> Result<(), String>) -> Result<(), String> {
+        let name = self.name;
+        self.daemon.wait_for(Duration::from_secs(15), ready).map_err(|e| format!("{name}: {e}"))
+    }
+
+    /// Its processes as arguments for the rig's programs.
+    pub fn process_arguments(&self) -> Vec<String> {
+        self.daemon
+            .processes()
+            .into_iter()
+            .flat_map(|id| ["--process".to_owned(), id.to_string()])
+            .collect()
+    }
+}
+
+/// `inner` pinned to one processor, and first in line for it.
+fn pin(processor: &str, inner: &Command) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["--adjustment=-15", "taskset", "--cpu-list", processor]);
+    child::transplant(inner, &mut command);
+    command
+}
+
+fn build() -> Result<(), String> {
+    let mut build = workspace::cargo();
+    build.args(["build", "--release", "--locked", "-p", "noonmarkd", "-p", "noonmark-rig"]);
+    eprintln!("building noonmarkd and the rig, release profile");
+    child::output(Duration::from_secs(1800), &build).map(drop)
+}
+
+/// The file's folder exists and is open only to its owner, as noonmarkd asks.
+pub fn private_folder(path: &Path) -> Result<(), String> {
+    let make = || {
+        std::fs::create_dir_all(path)?;
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+    };
+    make().map_err(|e: std::io::Error| format!("{}: {e}", path.display()))
+}

@@ -1,0 +1,208 @@
+//! `cargo xtask bench server`: processor time per answer.
+
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::figure::{Best, Figure};
+use super::rig::{FIRST_CLIENT, Rig, SERVER_MAC, SERVER_PROCESSOR, Server, private_folder};
+use super::{Wish, certificate};
+use crate::netns;
+
+/// A way of asking.
+struct Mode {
+    name: &'static str,
+    /// Cookies asked for; none for plain NTP.
+    cookies: u32,
+}
+
+const MODES: [Mode; 3] = [
+    Mode { name: "plain", cookies: 0 },
+    Mode { name: "nts1", cookies: 1 },
+    Mode { name: "nts8", cookies: 8 },
+];
+
+/// Requests per second: more than any server here can answer, so that each is measured at its limit.
+const RATE: u32 = 220_000;
+
+const CHRONY: &str = "chrony";
+const OURS: &str = "noonmarkd";
+const ECHO: &str = "echo";
+const OURS_AT: &str = "10.93.0.11";
+const ECHO_AT: &str = "10.93.0.12";
+
+/// What `ntp-load` prints, as far as it is looked at.
+#[derive(Deserialize)]
+struct Outcome {
+    answered_per_s: f64,
+    good: u64,
+    bad: u64,
+    checked: u64,
+    complaints: Vec<String>,
+    missed: u32,
+    ns_per_answer: f64,
+    busy: f64,
+}
+
+/// Samples of one server in one mode.
+#[derive(Default)]
+struct Samples {
+    ns: Vec<f64>,
+    rate: Vec<f64>,
+}
+
+/// Drives chronyd, noonmarkd and echo in turn, in every mode.
+///
+/// # Errors
+/// What could not be started, or which answers were wrong.
+pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
+    let rig = Rig::new(wish)?;
+    let servers = [start_chrony(&rig)?, start_ours(&rig)?, start_echo(&rig)?];
+    let mut samples: Vec<Vec<Samples>> = Vec::new();
+    samples.resize_with(MODES.len(), || servers.iter().map(|_| Samples::default()).collect());
+    for round in 1..=wish.rounds {
+        for (mode, samples) in MODES.iter().zip(&mut samples) {
+            for (server, samples) in servers.iter().zip(samples) {
+                let outcome = drive(&rig, server, mode)?;
+                eprintln!(
+                    "round {round} of {}  {:<5} {:<9} {:>7.0} answers/s  {:>6.0} ns each  busy {:>3.0} %",
+                    wish.rounds,
+                    mode.name,
+                    server.name,
+                    outcome.answered_per_s,
+                    outcome.ns_per_answer,
+                    outcome.busy * 100.0,
+                );
+                samples.ns.push(outcome.ns_per_answer);
+                samples.rate.push(outcome.answered_per_s);
+            }
+        }
+    }
+    Ok(figures(&samples))
+}
+
+/// Our cost and our rate over chrony's, then over echo's.
+fn figures(samples: &[Vec<Samples>]) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (other, over) in [(0, CHRONY), (2, ECHO)] {
+        for (mode, samples) in MODES.iter().zip(samples) {
+            let (ours, other) = (&samples[1], &samples[other]);
+            let name = format!("{}_over_{over}", mode.name);
+            figures.extend(Figure::new(name, "ns per answer", Best::Least, &ours.ns, &other.ns));
+        }
+        for (mode, samples) in MODES.iter().zip(samples) {
+            let (ours, other) = (&samples[1], &samples[other]);
+            let name = format!("{}_rate_over_{over}", mode.name);
+            figures.extend(Figure::new(name, "answers/s", Best::Most, &ours.rate, &other.rate));
+        }
+    }
+    figures
+}
+
+fn start_chrony(rig: &Rig) -> Result<Server, String> {
+    let file = |name| rig.file_inside(name);
+    rig.write(
+        "chrony.conf",
+        &format!(
+            "local stratum 1\nallow all\nbindaddress {}\ncmdport 0\npidfile {}\n\
+             ntsservercert {}\nntsserverkey {}\nntsdumpdir {}\n",
+            netns::SERVER_V4,
+            file("chronyd.pid"),
+            file(certificate::CHAIN),
+            file(certificate::KEY),
+            file(""),
+        ),
+    )?;
+    let mut command = rig.peers.command(crate::peers::Peers::CHRONYD);
+    command.args(["-x", "-u", "root", "-F", "0", "-d", "-f", &rig.file_inside("chrony.conf")]);
+    let mut server = rig.start(CHRONY, netns::SERVER_V4, &command)?;
+    server.wait_until(|| answers(rig, netns::SERVER_V4, true))?;
+    Ok(server)
+}
+
+fn start_ours(rig: &Rig) -> Result<Server, String> {
+    let mut server = start_noonmarkd(rig, OURS_AT)?;
+    server.wait_until(|| answers(rig, OURS_AT, true))?;
+    Ok(server)
+}
+
+/// Starts noonmarkd as an operator would, with one thread for its one processor.
+pub fn start_noonmarkd(rig: &Rig, address: &'static str) -> Result<Server, String> {
+    private_folder(&rig.file("state"))?;
+    rig.write(
+        "noonmark.toml",
+        &format!(
+            "[server]\nlisten = [\"{address}:123\"]\nthreads = 1\nlocal-stratum = 1\n\
+             [nts]\nlisten = [\"{address}:4460\"]\ncertificate = \"{}\"\nkey = \"{}\"\n\
+             max-per-prefix = 512\n[state]\nfolder = \"state\"\n[status]\nsocket = \"status.sock\"\n",
+            certificate::CHAIN,
+            certificate::KEY,
+        ),
+    )?;
+    let mut command = rig.program(OURS);
+    command.arg("--config").arg(rig.file("noonmark.toml"));
+    rig.start(OURS, address, &command)
+}
+
+fn start_echo(rig: &Rig) -> Result<Server, String> {
+    let mut command = rig.program("ntp-echo");
+    command.args(["--listen", &format!("{ECHO_AT}:123")]);
+    let mut server = rig.start(ECHO, ECHO_AT, &command)?;
+    server.wait_until(|| answers(rig, ECHO_AT, false))?;
+    Ok(server)
+}
+
+/// Whether a few plain requests, and with `nts` a key establishment and a few protected ones, are answered.
+fn answers(rig: &Rig, address: &str, nts: bool) -> Result<(), String> {
+    for cookies in if nts { 0..2 } else { 0..1 } {
+        let mut command = load(rig, address, cookies);
+        command.args(["--rate", "200", "--warm-up", "0.02", "--seconds", "0.1", "--requests", "8"]);
+        if cookies > 0 {
+            ask_for_keys(rig, &mut command, address);
+        }
+        let outcome: Outcome = rig.generate(&command)?;
+        if outcome.good == 0 {
+            return Err(format!("no good answer yet; bad ones: {:?}", outcome.complaints));
+        }
+    }
+    Ok(())
+}
+
+/// One run of the generator at full rate.
+fn drive(rig: &Rig, server: &Server, mode: &Mode) -> Result<Outcome, String> {
+    let mut command = load(rig, server.address, mode.cookies);
+    command.args(["--rate", &RATE.to_string(), "--server-processor", SERVER_PROCESSOR]);
+    command.args(server.process_arguments());
+    if mode.cookies > 0 {
+        // The echo program gets requests made for noonmarkd: the same octets, and nothing to verify in what comes back.
+        let is_echo = server.name == ECHO;
+        ask_for_keys(rig, &mut command, if is_echo { OURS_AT } else { server.address });
+        command.args(is_echo.then_some("--unprotected-answers"));
+    }
+    let outcome: Outcome = rig.generate(&command)?;
+    let say = |what: &str| format!("{}, {}: {what}", server.name, mode.name);
+    if outcome.checked == 0 {
+        return Err(say("no answer was checked"));
+    }
+    // One answer in a thousand may be lost to what else the machine does; a wrong one is never right.
+    if outcome.bad > 0 {
+        return Err(say(&format!("{} wrong answers: {:?}", outcome.bad, outcome.complaints)));
+    }
+    if u64::from(outcome.missed) * 100 > outcome.good {
+        return Err(say(&format!("the generator missed {} answers", outcome.missed)));
+    }
+    Ok(outcome)
+}
+
+fn load(rig: &Rig, address: &str, cookies: u32) -> Command {
+    let mut command = rig.program("ntp-load");
+    command.args(["--interface", netns::CLIENT_INTERFACE, "--server-mac", SERVER_MAC]);
+    command.args(["--server", address, "--first-client", FIRST_CLIENT]);
+    command.args(["--cookies", &cookies.to_string()]);
+    command
+}
+
+fn ask_for_keys(rig: &Rig, command: &mut Command, address: &str) {
+    command.args(["--ke", &format!("{address}:4460"), "--name", certificate::NAME, "--ca"]);
+    command.arg(rig.file(certificate::AUTHORITY));
+}
