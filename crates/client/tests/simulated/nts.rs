@@ -141,10 +141,10 @@ fn what_does_not_prove_its_origin_is_dropped_and_the_answer_still_counts() {
     check("not-authenticated", |a| a.unique = None);
     check("not-authenticated", |a| a.unique = Some(vec![1; 32]));
     check("not-authenticated", |a| {
-        a.sealed = Some((keys(Aead::SivCmac256, 4), cookies(1, 100, 9)))
+        a.sealed = Some((keys(Aead::SivCmac256, 4), cookies(1, 100, 9)));
     });
     check("not-authenticated", |a| {
-        a.sealed = Some((keys(Aead::Aes128GcmSiv, 3), cookies(1, 100, 9)))
+        a.sealed = Some((keys(Aead::Aes128GcmSiv, 3), cookies(1, 100, 9)));
     });
 }
 

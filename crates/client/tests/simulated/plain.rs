@@ -99,7 +99,7 @@ fn what_does_not_answer_the_question_is_dropped_and_the_answer_still_counts() {
     }
     for bit in 0..64 {
         check("wrong-origin", |a| {
-            a.header.origin = Timestamp::from_bits(a.header.origin.to_bits() ^ 1 << bit)
+            a.header.origin = Timestamp::from_bits(a.header.origin.to_bits() ^ 1 << bit);
         });
     }
     check("wrong-origin", |a| a.header.origin = Timestamp::UNSET);
@@ -118,7 +118,7 @@ fn what_does_not_answer_the_question_is_dropped_and_the_answer_still_counts() {
     check("unsynchronised", |a| a.header.leap = Leap::Unsynchronised);
     check("stratum", |a| a.header.stratum = 16);
     check("reference-in-future", |a| {
-        a.header.reference_time = a.header.transmit + Span::from_bits(1)
+        a.header.reference_time = a.header.transmit + Span::from_bits(1);
     });
     check("held", |a| a.header.transmit = a.header.receive - Span::from_bits(1));
 }
