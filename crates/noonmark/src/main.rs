@@ -1,1 +1,22 @@
-fn main() {}
+//! The tool `noonmark`: reads the command line, runs the command, leaves with its verdict.
+
+use std::process::ExitCode;
+
+use noonmark_tool::command::{Arguments, Command, ConfigCommand};
+use noonmark_tool::{configuration, query, status};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(verdict) => return verdict.into(),
+    };
+    match arguments.command {
+        Command::Query(arguments) => query::run(&arguments),
+        Command::Config(arguments) => match arguments.command {
+            ConfigCommand::Check { file, json } => configuration::check(&file, json),
+            ConfigCommand::Show { json, .. } => configuration::show_defaults(json),
+        },
+        Command::Status(arguments) => status::run(&arguments),
+    }
+    .into()
+}

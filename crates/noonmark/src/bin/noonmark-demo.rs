@@ -1,1 +1,7 @@
-fn main() {}
+//! The demonstration behind `cargo demo`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    noonmark_tool::demo::main()
+}

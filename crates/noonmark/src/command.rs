@@ -1,0 +1,225 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use noonmark_client::Family;
+use noonmark_nts::Aead;
+
+use crate::Verdict;
+
+/// Asks NTP and NTS servers, checks configurations, reads the state of noonmarkd. Sets nothing.
+#[derive(Debug, Parser)]
+#[command(name = "noonmark", version, after_help = EXIT_STATUS, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the tool can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask a server what time it has and print what was learned
+    #[command(after_help = EXIT_STATUS)]
+    Query(QueryArguments),
+    /// Check a configuration, or show the defaults
+    Config(ConfigArguments),
+    /// Show the state of a running noonmarkd
+    Status(StatusArguments),
+}
+
+/// `noonmark query`.
+#[derive(Args, Clone, Debug)]
+pub struct QueryArguments {
+    /// Name or address of the server
+    pub host: String,
+    /// UDP port of the server; with --nts, instead of the one negotiated [default: 123]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Authenticate with NTS; never falls back to plain NTP
+    #[arg(long)]
+    pub nts: bool,
+    /// TCP port of key establishment
+    #[arg(long, value_name = "PORT", default_value_t = 4460, requires = "nts", value_parser = clap::value_parser!(u16).range(1..))]
+    pub ke_port: u16,
+    /// Trust the authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE", requires = "nts")]
+    pub ca: Option<PathBuf>,
+    /// Offer only this AEAD, by number: 15, 17 or 30; may be repeated, most wanted first
+    #[arg(long, value_name = "NUMBER", requires = "nts", value_parser = parse_aead)]
+    pub aead: Vec<Aead>,
+    /// Do not ask for the exporter context of AEAD 30 that RFC 8915 demands (record 1024)
+    #[arg(long, requires = "nts")]
+    pub no_compliant_gcm_siv: bool,
+    /// How many times to ask
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub count: u32,
+    /// Seconds from one question to the next [default: 2, and 16 for more than 8 questions]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub interval: Option<Duration>,
+    /// Seconds to wait for an answer, and for key establishment
+    #[arg(long, visible_alias = "timeout", value_name = "SECONDS", default_value = "3", value_parser = parse_seconds)]
+    pub time_out: Duration,
+    /// Use IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// Use IPv6 only
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// Print one JSON object (docs/json.md)
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl QueryArguments {
+    /// The address family asked for.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match (self.ipv4, self.ipv6) {
+            (true, _) => Family::V4,
+            (_, true) => Family::V6,
+            _ => Family::Any,
+        }
+    }
+
+    /// From one question to the next: a short burst may be quick, a long run leaves the server in peace.
+    #[must_use]
+    pub fn spacing(&self) -> Duration {
+        self.interval.unwrap_or(if self.count <= 8 {
+            Duration::from_secs(2)
+        } else {
+            Duration::from_secs(16)
+        })
+    }
+}
+
+/// `noonmark config`.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What can be done with configurations.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read a configuration as noonmarkd would and say what is wrong with it, all at once
+    Check {
+        /// The file
+        file: PathBuf,
+        /// Print one JSON object (docs/json.md)
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a configuration
+    Show {
+        /// The one that holds where the file says nothing, every key explained
+        #[arg(long, required = true)]
+        defaults: bool,
+        /// Print the keys as a JSON list (docs/json.md)
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `noonmark status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArguments {
+    /// The Unix socket on which noonmarkd shows its state
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_STATUS_SOCKET)]
+    pub socket: PathBuf,
+    /// Print the state as JSON, as noonmarkd gives it (docs/status.md)
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Arguments {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The verdict to leave with, after saying what was wrong or printing the help that was asked for.
+    pub fn read() -> Result<Self, Verdict> {
+        Self::try_parse().map_err(|error| refuse(&error))
+    }
+}
+
+/// Prints what clap has to say and turns it into our statuses.
+#[must_use]
+pub fn refuse(error: &clap::Error) -> Verdict {
+    // A closed pipe is no reason to fail.
+    let _ = error.print();
+    verdict_of(error)
+}
+
+/// 64 for wrong usage, not clap's 2, which means critical here; 0 for help and version.
+fn verdict_of(error: &clap::Error) -> Verdict {
+    if error.use_stderr() { Verdict::Usage } else { Verdict::Good }
+}
+
+fn parse_aead(text: &str) -> Result<Aead, String> {
+    text.parse().ok().and_then(Aead::from_id).ok_or_else(|| {
+        "the AEADs are 15 (AES-SIV-CMAC-256), 17 (AES-SIV-CMAC-512) and 30 (AES-128-GCM-SIV)"
+            .to_owned()
+    })
+}
+
+/// Seconds with a fraction, from 10 ms to an hour.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (0.01..=3600.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("between 0.01 and 3600 seconds".to_owned())
+    }
+}
+
+/// Where noonmarkd shows its state unless told otherwise.
+pub const DEFAULT_STATUS_SOCKET: &str = "/run/noonmark/status.sock";
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 good; 1 warning: answers are missing or not to be used; 2 critical: no answer; \
+3 unknown: authentication was refused; 64 wrong usage";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_told_from_a_call_for_help() {
+        fn check(line: &str, expected: Option<Verdict>) {
+            let parsed = Arguments::try_parse_from(line.split(' '));
+            assert_eq!(parsed.err().map(|error| verdict_of(&error)), expected, "{line}");
+        }
+        check("noonmark query host", None);
+        check("noonmark query host --nts --ca x --aead 30 --aead 15 -n 4 -4 --json", None);
+        check("noonmark --help", Some(Verdict::Good));
+        check("noonmark query --help", Some(Verdict::Good));
+        check("noonmark --version", Some(Verdict::Good));
+        for line in [
+            "noonmark",
+            "noonmark query",
+            "noonmark query host -n 0",
+            "noonmark query host -n 1001",
+            "noonmark query host --ca x",
+            "noonmark query host --nts --aead 14",
+            "noonmark query host -4 -6",
+            "noonmark query host --port 0",
+            "noonmark query host --time-out 0",
+            "noonmark query host --time-out -1",
+            "noonmark query host --time-out nan",
+            "noonmark config show",
+            "noonmark frobnicate",
+        ] {
+            check(line, Some(Verdict::Usage));
+        }
+    }
+}

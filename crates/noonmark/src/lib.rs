@@ -1,0 +1,25 @@
+//! The tool people type, `noonmark`, and the demonstration, `noonmark-demo`.
+//!
+//! `noonmark query` asks any NTP or NTS server and prints what it learned; `noonmark status` reads the state of a running
+//! `noonmarkd`; `noonmark config` checks a configuration or shows the defaults. None of them sets anything. Every output for
+//! people has a twin for programs (`--json`, schemas in `docs/json.md`), and the exit status says how it ended ([`Verdict`]).
+//!
+//! The demonstration builds `noonmarkd`, gives it a throw-away certificate, asks it over NTS with the same client as
+//! `query`, and shows what comes back.
+//!
+//! Deliberately absent: a client of its own (that is `noonmark-client`), the daemon, and anything that changes a running
+//! system. This library exists so that the two programs share their parts; it promises nothing to others. Start at
+//! [`command::Arguments`].
+
+pub mod certificate;
+pub mod command;
+pub mod configuration;
+pub mod demo;
+pub mod paint;
+pub mod query;
+pub mod sheet;
+pub mod status;
+pub mod trust;
+pub mod verdict;
+
+pub use verdict::Verdict;

@@ -1,0 +1,108 @@
+//! `noonmark query`: asks one server and says what was learned.
+
+mod findings;
+mod report;
+
+use std::io::Write;
+
+use noonmark_client::{Client, Event, KeServer, Plan, Settings, resolve};
+use noonmark_nts::{Aead, KeRequest};
+use noonmark_os::clock;
+
+use crate::command::QueryArguments;
+use crate::paint::Paint;
+use crate::{Verdict, trust};
+use findings::{Failure, Findings};
+
+pub(crate) use report::{OFFSET, signed, unsigned};
+pub use report::{Report, Sample};
+
+/// Runs the query and prints what it found.
+#[must_use]
+pub fn run(arguments: &QueryArguments) -> Verdict {
+    let findings = ask(arguments);
+    let report = Report::new(arguments, &findings);
+    let mut out = std::io::stdout().lock();
+    // A closed pipe is the reader's choice; the verdict stands.
+    let _ = if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &report)
+            .map_err(Into::into)
+            .and_then(|()| writeln!(out))
+    } else {
+        out.write_all(report.for_people(Paint::for_stream(&out)).as_bytes())
+    };
+    drop(out);
+    if !arguments.json
+        && let Some(error) = &report.error
+    {
+        eprintln!("noonmark: {error}");
+    }
+    report.verdict()
+}
+
+fn ask(arguments: &QueryArguments) -> Findings {
+    let mut findings = Findings::default();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return findings.failed(Failure::Machine(error.to_string())),
+    };
+    runtime.block_on(async {
+        match open(arguments).await {
+            Ok(client) => follow(client, &mut findings).await,
+            Err(failure) => findings.failure = Some(failure),
+        }
+    });
+    findings
+}
+
+async fn open(arguments: &QueryArguments) -> Result<Client, Failure> {
+    let plan = Plan::Count { questions: arguments.count, spacing: arguments.spacing() };
+    let settings =
+        Settings { window: arguments.time_out, ..Settings::new(plan, clock::precision()) };
+    let client = if arguments.nts {
+        Client::nts(ke_server(arguments)?, settings)
+    } else {
+        let addresses =
+            resolve(&arguments.host, arguments.port.unwrap_or(NTP_PORT), arguments.family())
+                .await?;
+        let server = noonmark_client::first_reachable(&addresses).ok_or(Failure::NoRoute)?;
+        Client::plain(server, settings)
+    };
+    client.map_err(|error| Failure::Machine(error.to_string()))
+}
+
+fn ke_server(arguments: &QueryArguments) -> Result<KeServer, Failure> {
+    let tls = trust::tls(arguments.ca.as_deref())?;
+    let offered = if arguments.aead.is_empty() { &DEFAULT_AEADS[..] } else { &arguments.aead };
+    let mut request = KeRequest::offering(offered);
+    request.compliant_export &= !arguments.no_compliant_gcm_siv;
+    Ok(KeServer {
+        host: arguments.host.clone(),
+        port: arguments.ke_port,
+        family: arguments.family(),
+        tls,
+        request,
+        ntp_port: arguments.port,
+        time_limit: arguments.time_out,
+    })
+}
+
+/// Collects what the client tells until it has nothing more to tell, or nothing more can come.
+async fn follow(mut client: Client, findings: &mut Findings) {
+    while let Some(event) = client.next().await {
+        let stop = matches!(&event, Event::Kiss { .. }) && findings.samples.is_empty();
+        findings.note(event);
+        // Asking on after "ask less" or "go away" would be rude, and the next answer could take hours.
+        if stop && findings.must_be_quiet() {
+            break;
+        }
+    }
+    findings.server = client.server();
+    findings.cookies_left = client.cookies_left();
+}
+
+/// The registered port of NTP.
+const NTP_PORT: u16 = 123;
+
+/// Short cookies first: they pass where networks drop long NTP packets.
+pub const DEFAULT_AEADS: [Aead; 3] = [Aead::Aes128GcmSiv, Aead::SivCmac256, Aead::SivCmac512];
