@@ -226,7 +226,7 @@ const RATE_LIMIT: Table = Table {
             example: "1048576",
             accepted: "a whole number from 1 to 1048576",
             meaning: "Clients remembered at a time, which fixes the memory used. When the table \
-                      is full, the client heard longest ago is forgotten.",
+                      is full, a client that has long been quiet makes room for a new one.",
             elsewhere: &["rate-limiting-cache-size", "clientloglimit", "size", "mru"],
         },
         Key {
@@ -285,7 +285,8 @@ const NTS: Table = Table {
             accepted: "the path of a PEM file, relative to the configuration's folder",
             meaning: "The certificate's private key: ECDSA P-256 or P-384, RSA or Ed25519, as \
                       PKCS#8, SEC1 or PKCS#1. The file belongs to root or to the running user, \
-                      its group may at most read it, and others have no right to it.",
+                      its group may at most read it, and others have no right to it. A credential of systemd \
+                      (LoadCredential=) is found below /run/credentials.",
             elsewhere: &["ntsserverkey", "private-key", "private-key-path", "tls-key"],
         },
         Key {
@@ -343,8 +344,8 @@ const NTS: Table = Table {
             absent: "",
             example: "64",
             accepted: "a whole number from 1 to 65535",
-            meaning: "Sessions at a time, in all, which bounds the memory used: count on about \
-                      64 KiB for each. One more is closed at once, and counted.",
+            meaning: "Sessions at a time, in all, which bounds the memory used: count on 80 KiB \
+                      for each at worst. One more is closed at once, and counted.",
             elsewhere: &["ntsprocesses", "concurrent-connections"],
         },
         Key {
