@@ -1,3 +1,46 @@
 //! `noonmarkd`: see the library of the same name.
 
-fn main() {}
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use noonmarkd::arguments::Arguments;
+use noonmarkd::exit::{Failure, Status};
+use noonmarkd::{launcher, station};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(status) => return status,
+    };
+    let result = match arguments.role {
+        Some(role) => match station::play(role) {
+            // The launcher hears why a role ends and logs it; only who started one by hand has to be told here.
+            Err(failure) if failure.status != Status::Usage => return failure.status.into(),
+            result => result,
+        },
+        None => launch(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("noonmarkd: {failure}");
+            failure.status.into()
+        }
+    }
+}
+
+fn launch(arguments: &Arguments) -> Result<(), Failure> {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let loaded = noonmark_config::load(&arguments.config).map_err(|report| {
+        Failure::new(
+            Status::Configuration,
+            format_args!("configuration refused\n{}", report.render(colour)),
+        )
+    })?;
+    if arguments.check {
+        launcher::check(&loaded)?;
+        println!("{}: good", arguments.config.display());
+        return Ok(());
+    }
+    launcher::run(&arguments.config, loaded)
+}

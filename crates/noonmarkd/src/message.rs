@@ -86,7 +86,7 @@ pub enum Message {
     },
     /// Kind 11, launcher to observe: how a process is. Body: see [`RoleState`].
     RoleState(RoleState),
-    /// Kind 12, launcher to observe: an address that is served. Body: see [`Listening`].
+    /// Kind 12, launcher to ke and observe: an address that is served. Body: see [`Listening`].
     Listening(Listening),
     /// Kind 13, launcher to observe: what was last taken and refused. Body: see [`Taken`].
     Taken(Taken),
@@ -226,10 +226,10 @@ impl Message {
             Self::ClockPage => matches!(role, Role::Ntp | Role::Observe),
             Self::CounterPage { .. }
             | Self::RoleState(_)
-            | Self::Listening(_)
             | Self::Taken(_)
             | Self::Epochs(_)
             | Self::Daemon { .. } => role == Role::Observe,
+            Self::Listening(_) => matches!(role, Role::Ke | Role::Observe),
             Self::Ready { .. } | Self::Failed { .. } | Self::IdentityRefused { .. } => false,
         }
     }

@@ -1,0 +1,61 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::exit::Status;
+use crate::role::Role;
+
+/// Serve authenticated time: NTP with Network Time Security.
+///
+/// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+#[derive(Debug, Parser)]
+#[command(name = "noonmarkd", version, after_help = AFTER_HELP)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub config: PathBuf,
+
+    /// Check the configuration, its certificate and key, then end. Nothing is opened or served.
+    #[arg(long)]
+    pub check: bool,
+
+    /// Stay in the foreground, as it always does; accepted for scripts made for other daemons.
+    #[arg(long)]
+    pub foreground: bool,
+
+    /// Play one role, as the launcher asks.
+    #[arg(long, hide = true, value_parser = role)]
+    pub role: Option<Role>,
+}
+
+/// Where the configuration is looked for if nothing is said.
+pub const DEFAULT_FILE: &str = "/etc/noonmark/noonmark.toml";
+
+const AFTER_HELP: &str = "Exit status: 0 stopped as asked; 64 wrong usage; 65 broken certificate or key; 69 an address is \
+taken, as by another time daemon; 70 a defect; 71 the system refused something; 73 the state folder cannot be used; \
+75 another noonmarkd works here; 77 a right is missing; 78 the configuration is refused.";
+
+impl Arguments {
+    /// Reads the command line. What is left when this returns an error has been printed already.
+    ///
+    /// # Errors
+    /// The status to end with: 0 after `--help` and `--version`, 64 for wrong usage.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            // Nobody is left to tell if even this cannot be printed.
+            let _ = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Status::Good.into(),
+                _ => Status::Usage.into(),
+            }
+        })
+    }
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::from_name(name).ok_or_else(|| "no such role".to_owned())
+}

@@ -1,0 +1,649 @@
+//! The first process: reads configuration, certificates and signals, holds every listening socket, starts the roles and
+//! starts them again. It never sees an octet from a peer.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use noonmark_config::{Loaded, Nts, Report, Settings};
+use noonmark_os::signals::{Signal, Signals};
+use noonmark_os::{caps, clock, poll, process};
+use noonmark_units::{Mono, UnixTime};
+
+use crate::exit::{Failure, Status};
+use crate::link::Incoming;
+use crate::log;
+use crate::message::{KeySet, Message, Phase, RoleState, Subject, Taken, Text};
+use crate::role::Role;
+use crate::{configuration, ke};
+
+mod child;
+mod identity;
+mod notify;
+mod sockets;
+
+pub use child::ROLE_ARGUMENT;
+use child::RoleProcess;
+use identity::{SealedIdentity, Watch};
+use notify::Notifier;
+use sockets::Sockets;
+
+/// Runs the daemon with the configuration at `file` until it is told to stop.
+///
+/// # Errors
+/// Why it could not start: each kind of reason has its own [`Status`].
+pub fn run(file: &Path, loaded: Loaded) -> Result<(), Failure> {
+    log::start("launcher", loaded.settings.log);
+    let system = |what| Failure::while_doing(Status::System, what);
+    // Nothing here sets a clock, so nothing here shall be able to.
+    caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
+    process::forbid_dumps().map_err(system("forbidding core dumps"))?;
+    let signals =
+        Signals::new(&[Signal::Hangup, Signal::Interrupt, Signal::Terminate, Signal::Child])
+            .map_err(system("signals"))?;
+    let mut launcher = Launcher::new(file, loaded, signals)?;
+    let result = launcher.supervise();
+    launcher.stop();
+    result
+}
+
+/// Checks what a configuration file and the files it names say, and opens nothing else.
+///
+/// # Errors
+/// [`Status::Certificate`] or [`Status::Configuration`].
+pub fn check(loaded: &Loaded) -> Result<(), Failure> {
+    ke::check(&loaded.settings)?;
+    if let (Some(nts), Some(files)) = (&loaded.settings.nts, &loaded.identity) {
+        SealedIdentity::new(files, nts)?;
+    }
+    Ok(())
+}
+
+/// A configuration in force, with everything that was opened for it.
+struct InForce {
+    settings: Settings,
+    /// Origin and text, sealed for the roles.
+    sealed: OwnedFd,
+    sockets: Sockets,
+    identity: Option<SealedIdentity>,
+}
+
+struct Launcher {
+    file: PathBuf,
+    started: UnixTime,
+    signals: Signals,
+    notifier: Notifier,
+    in_force: InForce,
+    configuration: Taken,
+    certificate: Option<Taken>,
+    watch: Option<Watch>,
+    roles: [RoleProcess; Role::ALL.len()],
+    clock_page: Option<OwnedFd>,
+    ntp_counters: Option<OwnedFd>,
+    ke_counters: Option<OwnedFd>,
+    keys: Option<KeySet>,
+    /// Whether the service manager has been told that we serve.
+    announced: bool,
+    next_look: Mono,
+    next_report: Mono,
+}
+
+impl Launcher {
+    fn new(file: &Path, loaded: Loaded, signals: Signals) -> Result<Self, Failure> {
+        let watch = loaded.settings.nts.as_ref().map(Watch::new);
+        let in_force = InForce::open(&loaded, None)?;
+        let now = clock::realtime();
+        let taken = |subject| Taken { subject, generation: 1, at: now, refused: None };
+        Ok(Self {
+            file: file.to_owned(),
+            started: now,
+            signals,
+            notifier: Notifier::from_environment(),
+            certificate: in_force.identity.is_some().then(|| taken(Subject::Certificate)),
+            in_force,
+            configuration: taken(Subject::Configuration),
+            watch,
+            roles: Role::ALL.map(RoleProcess::new),
+            clock_page: None,
+            ntp_counters: None,
+            ke_counters: None,
+            keys: None,
+            announced: false,
+            next_look: Mono(0),
+            next_report: Mono(0),
+        })
+    }
+
+    /// Keeps the roles running. Returns when asked to stop, or with the reason for which the daemon could not start.
+    fn supervise(&mut self) -> Result<(), Failure> {
+        let now = clock::monotonic();
+        for role in Role::ALL {
+            if self.in_force.needs(role) {
+                self.start(role, now);
+            }
+        }
+        loop {
+            self.wait()?;
+            let now = clock::monotonic();
+            while let Some(signal) =
+                self.signals.take().map_err(Failure::while_doing(Status::System, "signals"))?
+            {
+                match signal {
+                    Signal::Interrupt | Signal::Terminate => {
+                        tracing::info!(?signal, "stopping");
+                        return Ok(());
+                    }
+                    Signal::Hangup => self.reload(),
+                    // Every role is looked at below.
+                    Signal::Child => {}
+                }
+            }
+            for role in Role::ALL {
+                self.hear(role);
+            }
+            self.reap(now)?;
+            for role in Role::ALL {
+                if self.role(role).due().is_some_and(|due| due <= now) {
+                    self.start(role, now);
+                }
+            }
+            if self.next_look <= now {
+                self.next_look = now + LOOK_EVERY;
+                self.look_for_new_certificate();
+            }
+            if self.next_report <= now {
+                self.next_report = now + REPORT_EVERY;
+                self.report_roles();
+            }
+        }
+    }
+
+    /// Sleeps until something is to be done.
+    fn wait(&self) -> Result<(), Failure> {
+        let now = clock::monotonic();
+        let dues = self.roles.iter().filter_map(RoleProcess::due);
+        let next = dues.chain([self.next_look, self.next_report]).min().unwrap_or(self.next_look);
+        let links = self.roles.iter().filter_map(RoleProcess::link);
+        let watched: Vec<BorrowedFd<'_>> =
+            std::iter::once(self.signals.as_fd()).chain(links).collect();
+        poll::readable(&watched, Some(next.since(now)))
+            .map_err(Failure::while_doing(Status::System, "poll"))?;
+        Ok(())
+    }
+
+    fn role(&mut self, role: Role) -> &mut RoleProcess {
+        let place = usize::from(role.number()) - 1;
+        self.roles.get_mut(place).expect("a role's number is its place, counted from 1")
+    }
+
+    /// Starts a role and gives it all that is there for it; what comes later is sent on when it comes.
+    fn start(&mut self, role: Role, now: Mono) {
+        if let Err(failure) = self.role(role).start(now) {
+            tracing::error!(%failure, "role not started");
+            return;
+        }
+        let generation = self.configuration.generation;
+        let Self { in_force, roles, keys, clock_page, ntp_counters, ke_counters, .. } = self;
+        let Some(process) = roles.iter_mut().find(|process| process.role() == role) else { return };
+        process.tell(&Message::Configure { generation }, &[in_force.sealed.as_fd()]);
+        let sockets = match role {
+            Role::Warden => vec![],
+            Role::Ntp => in_force.sockets.ntp(),
+            Role::Ke => in_force.sockets.ke(),
+            Role::Observe => vec![in_force.sockets.status()],
+        };
+        let count = u16::try_from(sockets.len()).unwrap_or(u16::MAX);
+        for (first, part) in
+            (0..count).step_by(SOCKETS_PER_MESSAGE).zip(sockets.chunks(SOCKETS_PER_MESSAGE))
+        {
+            process.tell(&Message::Sockets { first, count }, part);
+        }
+        if matches!(role, Role::Ke | Role::Observe) {
+            for listening in in_force.sockets.listening() {
+                process.tell(&Message::Listening(listening), &[]);
+            }
+        }
+        if matches!(role, Role::Ntp | Role::Ke)
+            && let Some(keys) = keys
+        {
+            process.tell(&Message::CookieKeys(keys.clone()), &[]);
+        }
+        if role == Role::Ke
+            && let (Some(identity), Some(taken)) = (&in_force.identity, &self.certificate)
+        {
+            let message = Message::Identity { generation: taken.generation };
+            process.tell(&message, &[identity.chain.as_fd(), identity.key.as_fd()]);
+        }
+        if matches!(role, Role::Ntp | Role::Observe)
+            && let Some(page) = clock_page
+        {
+            process.tell(&Message::ClockPage, &[page.as_fd()]);
+        }
+        if role == Role::Observe {
+            for (role, page) in [(Role::Ntp, ntp_counters), (Role::Ke, ke_counters)] {
+                if let Some(page) = page {
+                    process.tell(&Message::CounterPage { role }, &[page.as_fd()]);
+                }
+            }
+            if let Some(keys) = keys {
+                process.tell(&Message::Epochs(keys.epochs()), &[]);
+            }
+            self.report_taken();
+        }
+        self.report_roles();
+    }
+
+    /// Takes what a role says.
+    fn hear(&mut self, role: Role) {
+        while let Some(Incoming { message, descriptors }) = self.role(role).hear() {
+            let mut descriptors = descriptors.into_iter();
+            match (message, descriptors.next()) {
+                (Message::Ready { generation }, _) => {
+                    tracing::debug!(%role, generation, "role serves");
+                    self.role(role).is_ready();
+                    self.announce();
+                    self.report_roles();
+                }
+                (Message::Failed { status, reason }, _) => {
+                    self.role(role).failure = Some(Failure::new(status, reason.as_str()));
+                }
+                (Message::ClockPage, Some(page)) => {
+                    for reader in [Role::Ntp, Role::Observe] {
+                        self.role(reader).tell(&Message::ClockPage, &[page.as_fd()]);
+                    }
+                    self.clock_page = Some(page);
+                }
+                (Message::CounterPage { role: owner }, Some(page)) => {
+                    self.role(Role::Observe)
+                        .tell(&Message::CounterPage { role: owner }, &[page.as_fd()]);
+                    let place = if owner == Role::Ntp {
+                        &mut self.ntp_counters
+                    } else {
+                        &mut self.ke_counters
+                    };
+                    *place = Some(page);
+                }
+                (Message::CookieKeys(keys), _) => {
+                    let message = Message::CookieKeys(keys.clone());
+                    for user in [Role::Ntp, Role::Ke] {
+                        self.role(user).tell(&message, &[]);
+                    }
+                    self.role(Role::Observe).tell(&Message::Epochs(keys.epochs()), &[]);
+                    self.keys = Some(keys);
+                }
+                (Message::IdentityRefused { generation, reason }, _) => {
+                    tracing::error!(
+                        generation,
+                        reason = reason.as_str(),
+                        "key establishment does not take the certificate"
+                    );
+                    self.refuse_certificate(reason.as_str());
+                }
+                // `RoleProcess::hear` lets through what a role may say, with its descriptors.
+                (message, _) => tracing::error!(%role, message = message.name(), "unexpected"),
+            }
+        }
+    }
+
+    /// Looks which roles have ended.
+    ///
+    /// # Errors
+    /// A role ended before all of them served for the first time, and starting it again will not help.
+    fn reap(&mut self, now: Mono) -> Result<(), Failure> {
+        for role in Role::ALL {
+            let process = self.role(role);
+            let Some(ended) = process.reap(now) else { continue };
+            let failure = process.failure.take();
+            if ended.wanted {
+                tracing::debug!(%role, how = %ended.how, "role ended as asked");
+                if self.in_force.needs(role) {
+                    self.start(role, now);
+                }
+            } else {
+                let (restarts, pause) = (
+                    process.restarts(),
+                    process.due().map_or(Duration::ZERO, |due| due.since(now)),
+                );
+                let has_served = process.has_served;
+                let reason =
+                    failure.as_ref().map_or_else(|| ended.how.to_string(), ToString::to_string);
+                let next_start_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(%role, how = %ended.how, reason, restarts, next_start_ms, "role ended");
+                if !self.announced && !has_served {
+                    match failure {
+                        Some(failure) => {
+                            return Err(Failure::new(
+                                failure.status,
+                                format_args!("{role}: {failure}"),
+                            ));
+                        }
+                        None if restarts >= MOST_EARLY_ENDS => {
+                            let reason = format_args!("{role} does not start: {}", ended.how);
+                            return Err(Failure::new(Status::Internal, reason));
+                        }
+                        None => {}
+                    }
+                }
+            }
+            self.report_roles();
+        }
+        Ok(())
+    }
+
+    /// Tells the service manager and the log, once every role serves.
+    fn announce(&mut self) {
+        if self.announced || !self.all_ready() {
+            return;
+        }
+        self.announced = true;
+        let addresses: Vec<String> = self
+            .in_force
+            .sockets
+            .listening()
+            .iter()
+            .map(|listening| format!("{} {}", listening.protocol.name(), listening.address))
+            .collect();
+        let listening = addresses.join(", ");
+        let generation = self.configuration.generation;
+        tracing::info!(listening, generation, version = env!("CARGO_PKG_VERSION"), "serving");
+        self.notifier.ready(&format!("serving {listening}"));
+    }
+
+    fn all_ready(&self) -> bool {
+        self.roles
+            .iter()
+            .all(|process| !self.in_force.needs(process.role()) || process.phase() == Phase::Ready)
+    }
+
+    /// SIGHUP: takes the file as a whole, or refuses it as a whole and says so.
+    fn reload(&mut self) {
+        self.notifier.reloading(clock::monotonic());
+        // Before the files are read: what changes while they are is a change.
+        let result =
+            noonmark_config::load(&self.file).map_err(Refusal::Report).and_then(|loaded| {
+                let watch = loaded.settings.nts.as_ref().map(Watch::new);
+                let in_force =
+                    InForce::open(&loaded, Some(&self.in_force)).map_err(Refusal::Failure)?;
+                Ok((in_force, watch))
+            });
+        match result {
+            Ok((in_force, watch)) => self.take(in_force, watch),
+            Err(refusal) => {
+                let reason = refusal.log();
+                self.configuration.refused = Some((clock::realtime(), Text::new(&reason)));
+                self.report_taken();
+            }
+        }
+        let generation = self.configuration.generation;
+        self.notifier.ready(&match &self.configuration.refused {
+            None => format!("serving, configuration {generation}"),
+            Some((_, reason)) => format!(
+                "serving, configuration {generation}; a newer one is refused: {}",
+                reason.as_str()
+            ),
+        });
+    }
+
+    /// Puts a checked configuration in force. Roles that it changes something for are started again; what is sent to them
+    /// meanwhile waits in the sockets, which are kept.
+    fn take(&mut self, next: InForce, watch: Option<Watch>) {
+        let now = clock::realtime();
+        let before = std::mem::replace(&mut self.in_force, next);
+        self.configuration.generation = self.configuration.generation.saturating_add(1);
+        self.configuration.at = now;
+        self.configuration.refused = None;
+        self.watch = watch;
+        let generation =
+            self.certificate.as_ref().map_or(0, |taken| taken.generation).saturating_add(1);
+        self.certificate = self.in_force.identity.is_some().then_some(Taken {
+            subject: Subject::Certificate,
+            generation,
+            at: now,
+            refused: None,
+        });
+        let changed = before.roles_changed(&self.in_force);
+        before.sockets.close(Some(&self.in_force.sockets));
+        tracing::info!(
+            generation = self.configuration.generation,
+            changed = names(&changed),
+            "configuration taken"
+        );
+        if self.in_force.settings.log != before.settings.log {
+            tracing::warn!(
+                "[log] is in force for the roles; for the launcher it will be after its next start"
+            );
+        }
+        for role in Role::ALL {
+            if changed.contains(&role) {
+                self.replace(role);
+            }
+        }
+        if !changed.contains(&Role::Ke) {
+            self.send_identity();
+        }
+        if !changed.contains(&Role::Observe) {
+            for listening in self.in_force.sockets.listening() {
+                self.role(Role::Observe).tell(&Message::Listening(listening), &[]);
+            }
+        }
+        self.report_taken();
+    }
+
+    /// Ends a role's process; when it has ended, another is started if the role is still needed.
+    fn replace(&mut self, role: Role) {
+        let (needed, process) = (self.in_force.needs(role), self.role(role));
+        let runs = process.pid().is_some();
+        process.dismiss();
+        if !runs && needed {
+            self.start(role, clock::monotonic());
+        }
+    }
+
+    fn send_identity(&mut self) {
+        let Self { in_force, roles, certificate, .. } = self;
+        if let (Some(identity), Some(taken)) = (&in_force.identity, certificate)
+            && let Some(ke) = roles.iter_mut().find(|process| process.role() == Role::Ke)
+        {
+            let message = Message::Identity { generation: taken.generation };
+            ke.tell(&message, &[identity.chain.as_fd(), identity.key.as_fd()]);
+        }
+    }
+
+    /// Takes a new certificate and key when their files have changed. Broken ones leave the old ones serving.
+    fn look_for_new_certificate(&mut self) {
+        if !self.watch.as_mut().is_some_and(Watch::look) {
+            return;
+        }
+        let Some(nts) = &self.in_force.settings.nts else { return };
+        match read_identity(nts) {
+            Ok(identity) => {
+                self.in_force.identity = Some(identity);
+                if let Some(taken) = &mut self.certificate {
+                    taken.generation = taken.generation.saturating_add(1);
+                    taken.at = clock::realtime();
+                    taken.refused = None;
+                    tracing::info!(generation = taken.generation, "new certificate taken");
+                }
+                self.send_identity();
+                self.report_taken();
+            }
+            Err(refusal) => {
+                let reason = refusal.log();
+                self.refuse_certificate(&reason);
+            }
+        }
+    }
+
+    fn refuse_certificate(&mut self, reason: &str) {
+        if let Some(taken) = &mut self.certificate {
+            taken.refused = Some((clock::realtime(), Text::new(reason)));
+        }
+        self.notifier.status(&format!("serving with the old certificate: {reason}"));
+        self.report_taken();
+    }
+
+    /// Tells observe what is in force.
+    fn report_taken(&mut self) {
+        let messages = std::iter::once(&self.configuration)
+            .chain(&self.certificate)
+            .cloned()
+            .collect::<Vec<_>>();
+        for taken in messages {
+            self.role(Role::Observe).tell(&Message::Taken(taken), &[]);
+        }
+    }
+
+    /// Tells observe how every process is.
+    fn report_roles(&mut self) {
+        let ourselves = RoleState {
+            role: None,
+            phase: if self.announced { Phase::Ready } else { Phase::Starting },
+            last_end: None,
+            pid: std::process::id(),
+            restarts: 0,
+            memory: process::resident_memory(std::process::id()).unwrap_or(0),
+            started: self.started,
+        };
+        let states: Vec<RoleState> =
+            std::iter::once(ourselves).chain(self.roles.iter().map(RoleProcess::state)).collect();
+        let daemon = Message::Daemon {
+            started: self.started,
+            ready: self.announced && self.all_ready(),
+            file: Text::new(&self.file.to_string_lossy()),
+        };
+        let observe = self.role(Role::Observe);
+        observe.tell(&daemon, &[]);
+        for state in states {
+            observe.tell(&Message::RoleState(state), &[]);
+        }
+    }
+
+    /// Ends every role, those that serve first, and closes the sockets.
+    fn stop(mut self) {
+        self.notifier.stopping();
+        for role in Role::ALL.into_iter().rev() {
+            self.role(role).dismiss();
+        }
+        let deadline = clock::monotonic() + STOP_WITHIN;
+        while self.roles.iter().any(|process| process.pid().is_some()) {
+            let now = clock::monotonic();
+            if now >= deadline {
+                for process in &mut self.roles {
+                    if process.pid().is_some() {
+                        tracing::warn!(role = %process.role(), "role does not stop; killed");
+                        process.kill();
+                    }
+                }
+            }
+            let wait = deadline.since(now).max(Duration::from_millis(20));
+            // The signal of a child's end wakes us; an error only makes us look more often.
+            let _ = poll::readable(&[self.signals.as_fd()], Some(wait));
+            while let Ok(Some(_)) = self.signals.take() {}
+            for process in &mut self.roles {
+                process.reap(clock::monotonic());
+            }
+        }
+        self.in_force.sockets.close(None);
+        tracing::info!("stopped");
+    }
+}
+
+impl InForce {
+    /// Opens everything `loaded` asks for, taking sockets over from `before`.
+    fn open(loaded: &Loaded, before: Option<&Self>) -> Result<Self, Failure> {
+        let settings = loaded.settings.clone();
+        ke::check(&settings)?;
+        let identity = match (&settings.nts, &loaded.identity) {
+            (Some(nts), Some(files)) => Some(SealedIdentity::new(files, nts)?),
+            _ => None,
+        };
+        let sealed = configuration::seal(&loaded.origin, &loaded.text)
+            .map_err(Failure::while_doing(Status::System, "handing the configuration on"))?;
+        let sockets = Sockets::open(&settings, before.map(|before| &before.sockets))?;
+        Ok(Self { settings, sealed, sockets, identity })
+    }
+
+    fn needs(&self, role: Role) -> bool {
+        match role {
+            Role::Warden | Role::Observe => true,
+            Role::Ntp => !self.settings.server.listen.is_empty(),
+            Role::Ke => self.settings.nts.is_some(),
+        }
+    }
+
+    /// Which roles must be started again for `next`.
+    fn roles_changed(&self, next: &Self) -> Vec<Role> {
+        let (old, new) = (&self.settings, &next.settings);
+        let all = old.log != new.log;
+        let served = old.server != new.server || old.access != new.access;
+        Role::ALL
+            .into_iter()
+            .filter(|role| {
+                all || match role {
+                    Role::Warden => {
+                        old.state != new.state
+                            || old.cookies != new.cookies
+                            || old.server.local != new.server.local
+                    }
+                    Role::Ntp => {
+                        served
+                            || old.rate_limit != new.rate_limit
+                            || old.nts.is_some() != new.nts.is_some()
+                    }
+                    // Key establishment tells clients where NTP is served, and admits by the same rules.
+                    Role::Ke => served || old.nts != new.nts,
+                    Role::Observe => old.status != new.status,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Reads certificate and key anew and checks that they belong together.
+fn read_identity(nts: &Nts) -> Result<SealedIdentity, Refusal> {
+    let files = noonmark_config::read_identity(nts).map_err(Refusal::Report)?;
+    SealedIdentity::new(&files, nts).map_err(Refusal::Failure)
+}
+
+/// Why something new was not taken.
+enum Refusal {
+    Report(Report),
+    Failure(Failure),
+}
+
+impl Refusal {
+    /// Logs every mistake and gives them back as one line.
+    fn log(&self) -> String {
+        match self {
+            Self::Report(report) => {
+                let mut reasons = Vec::new();
+                for problem in report.problems() {
+                    let place = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
+                    let accepted = problem.accepted.as_deref().unwrap_or_default();
+                    let reason = format!("{}{place}: {}", problem.file, problem.message);
+                    tracing::error!(reason, accepted, "refused; what is in force stays");
+                    reasons.push(reason);
+                }
+                reasons.join("; ")
+            }
+            Self::Failure(failure) => {
+                tracing::error!(reason = %failure, "refused; what is in force stays");
+                failure.to_string()
+            }
+        }
+    }
+}
+
+fn names(roles: &[Role]) -> String {
+    roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" ")
+}
+
+const SOCKETS_PER_MESSAGE: usize = noonmark_os::pair::MOST_DESCRIPTORS;
+/// How often certificate files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often observe is told how much memory each process uses.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How long roles may take to finish what is under way.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How often a role may end without a word before the first start is given up.
+const MOST_EARLY_ENDS: u32 = 3;

@@ -1,0 +1,368 @@
+//! Every socket of the daemon: bound by the launcher before any role starts, kept while roles come and go.
+//!
+//! Datagrams and connections that arrive while a role is being started again wait in these sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use noonmark_config::Settings;
+use noonmark_os::tcp;
+use noonmark_os::udp::{self, Listener};
+
+use crate::exit::{Failure, Status};
+use crate::message::{Listening, Protocol, Text};
+
+/// All sockets of one configuration.
+pub struct Sockets {
+    ntp: Vec<NtpAddress>,
+    ke: Vec<KeAddress>,
+    status: StatusSocket,
+}
+
+/// One UDP address on one device: as many sockets as there are threads.
+struct NtpAddress {
+    wanted: Listener,
+    bound: SocketAddr,
+    sockets: Vec<OwnedFd>,
+}
+
+struct KeAddress {
+    wanted: SocketAddr,
+    bound: SocketAddr,
+    socket: OwnedFd,
+}
+
+struct StatusSocket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Sockets {
+    /// Opens what `settings` ask for. Sockets of `before` that are asked for again are taken over as they are, with what waits
+    /// in them; `before` itself is left whole, so nothing is lost if this fails.
+    ///
+    /// # Errors
+    /// [`Status::AddressTaken`], [`Status::Permission`], [`Status::AlreadyRunning`] for the status socket, or [`Status::System`].
+    pub fn open(settings: &Settings, before: Option<&Self>) -> Result<Self, Failure> {
+        let threads = settings.server.threads.or_else(|| std::thread::available_parallelism().ok());
+        let threads = threads.map_or(1, usize::from);
+        let mut ntp = Vec::new();
+        for address in &settings.server.listen {
+            let devices: Vec<Option<String>> = match settings.server.interfaces.as_slice() {
+                [] => vec![None],
+                names => names.iter().map(|name| Some(name.as_str().to_owned())).collect(),
+            };
+            for interface in devices {
+                let dscp = settings.server.dscp.get();
+                let wanted = Listener { address: *address, interface, dscp, shared: true };
+                let place = place_among(&ntp, |other: &NtpAddress| other.wanted == wanted);
+                let old =
+                    before.and_then(|before| nth(&before.ntp, |old| old.wanted == wanted, place));
+                ntp.push(NtpAddress::open(wanted, threads, old, port_to_try(&ntp))?);
+            }
+        }
+        let mut ke: Vec<KeAddress> = Vec::new();
+        for wanted in settings.nts.iter().flat_map(|nts| &nts.listen) {
+            let place = place_among(&ke, |other| other.wanted == *wanted);
+            let old = before.and_then(|before| nth(&before.ke, |old| old.wanted == *wanted, place));
+            ke.push(KeAddress::open(*wanted, old)?);
+        }
+        let old =
+            before.map(|before| &before.status).filter(|old| old.path == settings.status.socket);
+        let status = StatusSocket::open(&settings.status.socket, old)?;
+        Ok(Self { ntp, ke, status })
+    }
+
+    /// The UDP sockets: for the first thread one of each address, then for the second, and so on.
+    #[must_use]
+    pub fn ntp(&self) -> Vec<BorrowedFd<'_>> {
+        let threads = self.ntp.iter().map(|address| address.sockets.len()).min().unwrap_or(0);
+        let of_thread =
+            |thread| self.ntp.iter().filter_map(move |address| address.sockets.get(thread));
+        (0..threads).flat_map(of_thread).map(AsFd::as_fd).collect()
+    }
+
+    /// The TCP listeners.
+    #[must_use]
+    pub fn ke(&self) -> Vec<BorrowedFd<'_>> {
+        self.ke.iter().map(|address| address.socket.as_fd()).collect()
+    }
+
+    /// The Unix listener of the status document.
+    #[must_use]
+    pub fn status(&self) -> BorrowedFd<'_> {
+        self.status.listener.as_fd()
+    }
+
+    /// Every address bound, NTP first, in the order of the configuration.
+    #[must_use]
+    pub fn listening(&self) -> Vec<Listening> {
+        let ntp = self.ntp.iter().map(|address| {
+            let interface = address.wanted.interface.as_deref().unwrap_or_default();
+            (Protocol::Ntp, address.bound, Text::new(interface))
+        });
+        let ke = self.ke.iter().map(|address| (Protocol::Ke, address.bound, Text::default()));
+        let all: Vec<_> = ntp.chain(ke).collect();
+        let count = u16::try_from(all.len()).unwrap_or(u16::MAX);
+        (0..count)
+            .zip(all)
+            .map(|(index, (protocol, address, interface))| Listening {
+                index,
+                count,
+                protocol,
+                address,
+                interface,
+            })
+            .collect()
+    }
+
+    /// Takes the status socket's name away, unless `next` goes on using it.
+    pub fn close(self, next: Option<&Self>) {
+        if next.is_none_or(|next| next.status.path != self.status.path) {
+            // It may have been taken away by somebody else already.
+            let _ = std::fs::remove_file(&self.status.path);
+        }
+    }
+}
+
+/// Key establishment tells clients one port, so a free port chosen for one family is best for the other one, too.
+fn port_to_try(others: &[NtpAddress]) -> Option<u16> {
+    others.first().filter(|first| first.wanted.address.port() == 0).map(|first| first.bound.port())
+}
+
+/// How many like it are there already: configurations may ask for "any free port" twice.
+fn place_among<T>(others: &[T], like: impl Fn(&T) -> bool) -> usize {
+    others.iter().filter(|other| like(other)).count()
+}
+
+fn nth<T>(all: &[T], like: impl Fn(&T) -> bool, place: usize) -> Option<&T> {
+    all.iter().filter(|one| like(one)).nth(place)
+}
+
+impl NtpAddress {
+    fn open(
+        wanted: Listener,
+        threads: usize,
+        old: Option<&Self>,
+        port: Option<u16>,
+    ) -> Result<Self, Failure> {
+        if let Some(old) = old.filter(|old| old.sockets.len() == threads) {
+            let sockets = old.sockets.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
+            let sockets = sockets.map_err(system("descriptors"))?;
+            return Ok(Self { wanted, bound: old.bound, sockets });
+        }
+        let bound = match old {
+            // Ours already, with another number of threads.
+            Some(old) => old.bound,
+            // Sockets that share a port bind beside those of another daemon of the same user without an error. One that does
+            // not share finds out whether the port is free, and which.
+            None => {
+                let alone = Listener { shared: false, ..wanted.clone() };
+                let preferred = port.filter(|_| alone.address.port() == 0).and_then(|port| {
+                    let address = SocketAddr::new(alone.address.ip(), port);
+                    Listener { address, ..alone.clone() }.open().ok()
+                });
+                let probe = match preferred {
+                    Some(probe) => probe,
+                    None => alone.open().map_err(|error| refused(&error.source, "UDP", &wanted))?,
+                };
+                udp::bound_address(&probe).map_err(system("getsockname"))?
+            }
+        };
+        let each = Listener { address: bound, ..wanted.clone() };
+        let open = |_| each.open().map_err(|error| refused(&error.source, "UDP", &each));
+        let sockets = (0..threads).map(open).collect::<Result<_, _>>()?;
+        Ok(Self { wanted, bound, sockets })
+    }
+}
+
+impl KeAddress {
+    fn open(wanted: SocketAddr, old: Option<&Self>) -> Result<Self, Failure> {
+        if let Some(old) = old {
+            let socket = old.socket.try_clone().map_err(system("descriptors"))?;
+            return Ok(Self { wanted, bound: old.bound, socket });
+        }
+        let told = Listener { address: wanted, interface: None, dscp: 0, shared: false };
+        let socket = tcp::listen(wanted).map_err(|error| refused(&error, "TCP", &told))?;
+        let bound = udp::bound_address(&socket).map_err(system("getsockname"))?;
+        Ok(Self { wanted, bound, socket })
+    }
+}
+
+impl StatusSocket {
+    fn open(path: &Path, old: Option<&Self>) -> Result<Self, Failure> {
+        let copy = |listener: &UnixListener| {
+            Ok(Self { path: path.to_owned(), listener: listener.try_clone()? })
+        };
+        if let Some(old) = old {
+            return copy(&old.listener).map_err(system("descriptors"));
+        }
+        let failed = |error: io::Error| {
+            let status = if error.kind() == io::ErrorKind::PermissionDenied {
+                Status::Permission
+            } else {
+                Status::System
+            };
+            Failure::new(status, format_args!("status socket {}: {error}", path.display()))
+        };
+        if UnixStream::connect(path).is_ok() {
+            let reason = format_args!("{}: another noonmarkd answers there", path.display());
+            return Err(Failure::new(Status::AlreadyRunning, reason));
+        }
+        // What a killed daemon left behind; anything but a socket is somebody else's and stays.
+        if std::fs::symlink_metadata(path)
+            .is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()))
+        {
+            std::fs::remove_file(path).map_err(failed)?;
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        // Until here only the owner could connect: no usual mask leaves others the right to write.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), listener })
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::new(Status::System, format_args!("{what}: {error}"))
+}
+
+/// Names who is likely in the way, or which right is missing.
+fn refused(error: &io::Error, transport: &str, wanted: &Listener) -> Failure {
+    let device = wanted.interface.as_deref().map(|name| format!(" on {name}")).unwrap_or_default();
+    let place = format!("{transport} address {}{device}", wanted.address);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let who = match (transport, wanted.address.port()) {
+                ("UDP", 123) => "another time daemon runs on this machine",
+                ("UDP", _) => "another program, maybe another time daemon, uses it",
+                _ => "another program listens there",
+            };
+            Failure::new(Status::AddressTaken, format_args!("{place} is taken: {who}"))
+        }
+        io::ErrorKind::PermissionDenied => Failure::new(
+            Status::Permission,
+            format_args!(
+                "{place}: {error}; a port below 1024 takes root or the capability CAP_NET_BIND_SERVICE, a device \
+                 CAP_NET_RAW"
+            ),
+        ),
+        _ => Failure::new(Status::System, format_args!("{place}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(folder: &Path, listen: &str, ke: &str, threads: u8) -> Settings {
+        let text = format!(
+            "[server]\nlisten = [{listen}]\nthreads = {threads}\n\
+             [nts]\nlisten = [{ke}]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n\
+             [status]\nsocket = \"status.sock\"\n"
+        );
+        noonmark_config::parse(&text, &folder.join("noonmark.toml"))
+            .unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let path =
+            std::env::temp_dir().join(format!("noonmark-sockets-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).expect("a new name");
+        path
+    }
+
+    fn addresses(sockets: &Sockets, protocol: Protocol) -> Vec<SocketAddr> {
+        let of = |listening: &Listening| listening.protocol == protocol;
+        sockets.listening().into_iter().filter(of).map(|listening| listening.address).collect()
+    }
+
+    #[test]
+    fn addresses_asked_for_again_are_kept_and_others_change() {
+        let folder = folder("kept");
+        let any = "\"127.0.0.1:0\"";
+        let first = Sockets::open(&settings(&folder, &format!("{any}, {any}"), any, 2), None)
+            .expect("free");
+        let (ntp, ke) = (addresses(&first, Protocol::Ntp), addresses(&first, Protocol::Ke));
+        assert_eq!((ntp.len(), ke.len(), first.ntp().len()), (2, 1, 4));
+        assert!(ntp[0] != ntp[1] && ntp.iter().all(|address| address.port() != 0));
+        let all = format!("{any}, {any}, {any}");
+        let second =
+            Sockets::open(&settings(&folder, &all, "\"[::1]:0\"", 1), Some(&first)).expect("free");
+        assert_eq!(addresses(&second, Protocol::Ntp)[..2], ntp);
+        assert_ne!(addresses(&second, Protocol::Ke), ke);
+        assert_eq!(second.ntp().len(), 3);
+        let path = folder.join("status.sock");
+        first.close(Some(&second));
+        UnixStream::connect(&path).expect("still there");
+        second.close(None);
+        assert!(UnixStream::connect(&path).is_err(), "the name is gone");
+        std::fs::remove_dir_all(&folder).expect("ours");
+    }
+
+    #[test]
+    fn free_port_is_the_same_for_both_families_if_it_can_be() {
+        let folder = folder("families");
+        let both = settings(&folder, "\"127.0.0.1:0\", \"[::1]:0\"", "\"127.0.0.1:0\"", 1);
+        let agree = (0..5).any(|_| {
+            let sockets = Sockets::open(&both, None).expect("free");
+            let ports =
+                addresses(&sockets, Protocol::Ntp).iter().map(SocketAddr::port).collect::<Vec<_>>();
+            sockets.close(None);
+            ports[0] == ports[1]
+        });
+        assert!(agree, "somebody took the other family's port five times");
+        std::fs::remove_dir_all(&folder).expect("ours");
+    }
+
+    #[test]
+    fn taken_addresses_are_named() {
+        let folder = folder("taken");
+        let first =
+            Sockets::open(&settings(&folder, "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", 2), None)
+                .expect("free");
+        let ntp = addresses(&first, Protocol::Ntp)[0];
+        let ke = addresses(&first, Protocol::Ke)[0];
+        let check = |listen: String, ke: String, expected: String| {
+            let wanted = settings(&folder, &listen, &ke, 1);
+            let failure = Sockets::open(&wanted, None).err().expect("taken");
+            assert_eq!((failure.status, failure.reason), (Status::AddressTaken, expected));
+        };
+        check(
+            format!("\"{ntp}\""),
+            "\"127.0.0.1:0\"".to_owned(),
+            format!(
+                "UDP address {ntp} is taken: another program, maybe another time daemon, uses it"
+            ),
+        );
+        check(
+            "\"127.0.0.1:0\"".to_owned(),
+            format!("\"{ke}\""),
+            format!("TCP address {ke} is taken: another program listens there"),
+        );
+        let same = settings(&folder, "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", 1);
+        let failure = Sockets::open(&same, None).err().expect("the status socket is taken");
+        assert_eq!(failure.status, Status::AlreadyRunning);
+        first.close(None);
+        std::fs::remove_dir_all(&folder).expect("ours");
+    }
+
+    #[test]
+    fn leftover_socket_is_replaced_and_a_strangers_file_is_not() {
+        let folder = folder("leftover");
+        let path = folder.join("status.sock");
+        drop(UnixListener::bind(&path).expect("free"));
+        let opened = StatusSocket::open(&path, None).expect("nobody answers there");
+        assert_eq!(std::fs::metadata(&path).expect("bound").permissions().mode() & 0o777, 0o660);
+        drop(opened);
+        std::fs::remove_file(&path).expect("ours");
+        std::fs::write(&path, b"precious").expect("room");
+        assert!(StatusSocket::open(&path, None).is_err());
+        assert_eq!(std::fs::read(&path).expect("untouched"), b"precious");
+        std::fs::remove_dir_all(&folder).expect("ours");
+    }
+}

@@ -1,0 +1,187 @@
+//! The role that answers NTP requests: [`noonmark_server::frontend`] between the launcher's messages.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use noonmark_config::{Action, Settings};
+use noonmark_nts::CookieKeys;
+use noonmark_os::page::{CounterPage, StateReader};
+use noonmark_os::random::RandomPool;
+use noonmark_packet::Version;
+use noonmark_server::frontend::{ClockSource, Frontend, Service};
+use noonmark_server::{self as server, AccessRules, Counter, Policy, RateTable, Versions};
+
+use crate::exit::{Failure, Status};
+use crate::link::Incoming;
+use crate::message::{KeySet, Message};
+use crate::role::Role;
+use crate::station::{Collected, Ending, Station};
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// [`Ending::Stopped`], or why it cannot go on.
+pub fn run(station: &mut Station) -> Result<(), Ending> {
+    let needs_keys = station.settings.nts.is_some();
+    let (mut sockets, mut clock, mut keys) = (None, None, None);
+    let mut collected = Collected::default();
+    while sockets.is_none() || clock.is_none() || (needs_keys && keys.is_none()) {
+        match station.wait()? {
+            Incoming { message: Message::Sockets { first, count }, descriptors } => {
+                sockets = collected.add(first, count, descriptors)?;
+            }
+            Incoming { message: Message::ClockPage, descriptors } => {
+                clock = Some(clock_source(&descriptors)?);
+            }
+            Incoming { message: Message::CookieKeys(set), .. } => keys = Some(expand(&set)),
+            Incoming { message, .. } => return Err(unexpected(&message)),
+        }
+    }
+    let (Some(sockets), Some(clock)) = (sockets, clock) else { return Ok(()) };
+    let threads = threads_of(&station.settings, sockets.len());
+    let page = CounterPage::new(c"noonmark-ntp-counters", threads * Counter::COUNT)
+        .map_err(Failure::while_doing(Status::System, "the counter page"))?;
+    let page = Arc::new(page);
+    let service = Service { policy: Arc::new(policy(&station.settings)?), cookies: keys, clock };
+    let frontend = Frontend::start(sockets, threads, service, Some(Arc::clone(&page)))
+        .map_err(Failure::while_doing(Status::System, "serving threads"))?;
+    station.tell(&Message::CounterPage { role: Role::Ntp }, &[page.descriptor()])?;
+    station.ready()?;
+    let ending = serve(station, &frontend);
+    frontend.stop();
+    ending
+}
+
+/// Passes on what the launcher says.
+fn serve(station: &mut Station, frontend: &Frontend) -> Result<(), Ending> {
+    loop {
+        station.sleep(&[], Some(LOOK_EVERY))?;
+        while let Some(incoming) = station.poll()? {
+            match incoming {
+                Incoming { message: Message::CookieKeys(set), .. } => {
+                    let keys = expand(&set);
+                    frontend.update(|service| service.cookies = Some(keys));
+                }
+                Incoming { message: Message::ClockPage, descriptors } => {
+                    let clock = clock_source(&descriptors)?;
+                    frontend.update(|service| service.clock = clock);
+                }
+                Incoming { message, .. } => return Err(unexpected(&message)),
+            }
+        }
+        if frontend.has_failed() {
+            return Err(Failure::new(Status::Internal, "a serving thread has ended").into());
+        }
+    }
+}
+
+fn unexpected(message: &Message) -> Ending {
+    Failure::new(
+        Status::Internal,
+        format_args!("a message {} at a time it is not for", message.name()),
+    )
+    .into()
+}
+
+fn clock_source(descriptors: &[std::os::fd::OwnedFd]) -> Result<ClockSource, Failure> {
+    let page = descriptors
+        .first()
+        .ok_or_else(|| Failure::new(Status::Internal, "a clock page without descriptor"))?;
+    let reader = StateReader::open(page.as_fd())
+        .map_err(Failure::while_doing(Status::Internal, "the clock page"))?;
+    Ok(ClockSource::Page(Arc::new(reader)))
+}
+
+fn expand(set: &KeySet) -> Arc<CookieKeys> {
+    Arc::new(CookieKeys::new(&set.keys, set.current))
+}
+
+/// The launcher opens one socket per thread for each address on each device.
+fn threads_of(settings: &Settings, sockets: usize) -> usize {
+    let each = settings.server.listen.len() * settings.server.interfaces.len().max(1);
+    (sockets / each.max(1)).max(1)
+}
+
+fn policy(settings: &Settings) -> Result<Policy, Failure> {
+    let rate = match settings.rate_limit {
+        None => None,
+        Some(limit) => {
+            let mut pool =
+                RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
+            let key = [u64::from_ne_bytes(pool.array()), u64::from_ne_bytes(pool.array())];
+            let limit = server::RateLimit {
+                interval: limit.interval,
+                burst: limit.burst,
+                leak: limit.leak,
+                table_size: limit.table_size,
+                ..server::RateLimit::default()
+            };
+            Some(RateTable::new(limit, key))
+        }
+    };
+    let versions = settings.server.versions.iter().filter_map(Version::new);
+    Ok(Policy {
+        access: access_rules(settings),
+        versions: versions.fold(Versions::NONE, Versions::with),
+        rate,
+    })
+}
+
+/// The access rules in the form both frontends look up in.
+pub(crate) fn access_rules(settings: &Settings) -> AccessRules {
+    let rules = settings.access.iter().map(|rule| {
+        let action = match rule.action {
+            Action::Allow => server::Action::Allow,
+            Action::Deny => server::Action::Deny,
+            Action::Ignore => server::Action::Ignore,
+        };
+        (rule.prefix, action)
+    });
+    AccessRules::new(rules, server::Action::Allow)
+}
+
+/// How often a role looks at itself when nobody says anything.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        noonmark_config::parse(text, std::path::Path::new("/x/noonmark.toml"))
+            .unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    #[test]
+    fn settings_become_a_policy() {
+        let settings = settings(
+            "[server]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\nversions = [3, 4]\ninterfaces = [\"a\", \"b\"]\n\
+             [[access]]\nprefix = \"10.0.0.0/8\"\naction = \"deny\"\n\
+             [[access]]\nprefix = \"10.1.0.0/16\"\naction = \"ignore\"\n\
+             [rate-limit]\ninterval = \"2s\"\nburst = 3\n",
+        );
+        let policy = policy(&settings).expect("kernel");
+        let action = |address: &str| policy.access.action(address.parse().expect("an address"));
+        assert_eq!(action("10.2.0.1"), server::Action::Deny);
+        assert_eq!(action("10.1.0.1"), server::Action::Ignore);
+        assert_eq!(action("192.0.2.1"), server::Action::Allow);
+        for address in ["10.2.0.1", "10.1.0.1", "192.0.2.1", "2001:db8::1"] {
+            let ours = settings.action_for(address.parse().expect("an address"));
+            assert_eq!(
+                format!("{ours:?}"),
+                format!("{:?}", action(address)),
+                "both look-ups agree on {address}"
+            );
+        }
+        let has = |version| policy.versions.contains(Version::new(version).expect("exists"));
+        assert_eq!([has(2), has(3), has(4)], [false, true, true]);
+        let rate = policy.rate.expect("limited");
+        assert_eq!((rate.limit().interval, rate.limit().burst), (Duration::from_secs(2), 3));
+        assert_eq!(
+            threads_of(&settings, 12),
+            3,
+            "two addresses on two devices for each of three threads"
+        );
+    }
+}

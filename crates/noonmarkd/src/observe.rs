@@ -1,0 +1,372 @@
+//! The role that tells local readers how everything is: one JSON document per connection to the status socket.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use noonmark_ke::Counter as KeCounter;
+use noonmark_os::page::{CounterReader, StateReader};
+use noonmark_os::{clock, peer};
+use noonmark_packet::{Leap, ReferenceId};
+use noonmark_server::{CLOCK_WORDS, ClockState, Counter as NtpCounter};
+use noonmark_units::{Mono, UnixTime};
+
+use crate::exit::{Failure, Status};
+use crate::link::Incoming;
+use crate::message::{Epochs, Listening, Message, RoleState, Subject, Taken};
+use crate::role::Role;
+use crate::station::{Collected, Ending, Station};
+use crate::status::{
+    Address, Clock, Configuration, Cookies, Counters, Document, Process, Refused, Replaceable,
+    SCHEMA,
+};
+
+/// Answers until told to stop.
+///
+/// # Errors
+/// [`Ending::Stopped`], or why it cannot go on.
+pub fn run(station: &mut Station) -> Result<(), Ending> {
+    let mut known = Known::default();
+    let mut collected = Collected::default();
+    let listener = loop {
+        match station.wait()? {
+            Incoming { message: Message::Sockets { first, count }, descriptors } => {
+                if let Some(socket) =
+                    collected.add(first, count, descriptors)?.and_then(|mut all| all.pop())
+                {
+                    break UnixListener::from(socket);
+                }
+            }
+            incoming => known.learn(incoming)?,
+        }
+    };
+    station.ready()?;
+    loop {
+        let ready = station.sleep(&[listener.as_fd()], None)?;
+        // First what is new, so that the answer has it.
+        while let Some(incoming) = station.poll()? {
+            known.learn(incoming)?;
+        }
+        if ready == [true] {
+            accept(&listener, &known)?;
+        }
+    }
+}
+
+/// Answers everybody who has connected.
+fn accept(listener: &UnixListener, known: &Known) -> Result<(), Failure> {
+    loop {
+        match listener.accept() {
+            Ok((reader, _)) => {
+                if let Err(error) = answer(reader, known) {
+                    tracing::debug!(%error, "a reader of the status did not wait for it");
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            // Out of descriptors or memory: the readers wait, and so do we, or this would be a busy loop.
+            Err(error) => {
+                tracing::debug!(%error, "status socket");
+                std::thread::sleep(Duration::from_millis(100));
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Writes the document. It fits what the kernel buffers for a socket; a reader that takes nothing is not waited for long.
+fn answer(mut reader: UnixStream, known: &Known) -> io::Result<()> {
+    reader.set_nonblocking(false)?;
+    reader.set_write_timeout(Some(PATIENCE))?;
+    if let Ok(who) = peer::credentials(&reader) {
+        tracing::debug!(pid = who.pid, uid = who.uid, "status asked for");
+    }
+    let document = known.document(clock::realtime(), clock::monotonic());
+    let mut text = serde_json::to_vec(&document).map_err(io::Error::other)?;
+    text.push(b'\n');
+    reader.write_all(&text)
+}
+
+const PATIENCE: Duration = Duration::from_millis(200);
+/// The warden writes every second.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// What the launcher has told, and the pages of the other roles.
+#[derive(Default)]
+struct Known {
+    started: Option<UnixTime>,
+    ready: bool,
+    file: String,
+    configuration: Option<Taken>,
+    certificate: Option<Taken>,
+    listening: Vec<Listening>,
+    roles: Vec<RoleState>,
+    epochs: Option<Epochs>,
+    clock: Option<StateReader>,
+    ntp: Option<CounterReader>,
+    ke: Option<CounterReader>,
+}
+
+impl Known {
+    fn learn(&mut self, incoming: Incoming) -> Result<(), Ending> {
+        let page = incoming.descriptors.first();
+        match incoming.message {
+            Message::Daemon { started, ready, file } => {
+                self.started = Some(started);
+                self.ready = ready;
+                file.as_str().clone_into(&mut self.file);
+            }
+            Message::Taken(taken) => match taken.subject {
+                Subject::Configuration => self.configuration = Some(taken),
+                Subject::Certificate => self.certificate = Some(taken),
+            },
+            Message::Listening(listening) => {
+                if listening.index == 0 {
+                    self.listening.clear();
+                }
+                self.listening.push(listening);
+            }
+            Message::RoleState(state) => {
+                match self.roles.iter_mut().find(|known| known.role == state.role) {
+                    Some(known) => *known = state,
+                    None => self.roles.push(state),
+                }
+            }
+            Message::Epochs(epochs) => self.epochs = Some(epochs),
+            Message::ClockPage => {
+                self.clock = page.map(open_with(StateReader::open)).transpose()?;
+            }
+            Message::CounterPage { role: Role::Ntp } => {
+                self.ntp = page.map(open_with(CounterReader::open)).transpose()?;
+            }
+            Message::CounterPage { .. } => {
+                self.ke = page.map(open_with(CounterReader::open)).transpose()?;
+            }
+            message => {
+                let reason = format_args!("a message {} at a time it is not for", message.name());
+                return Err(Failure::new(Status::Internal, reason).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn document(&self, time: UnixTime, now: Mono) -> Document {
+        let started = self.started.unwrap_or(time);
+        Document {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            time: time.to_string(),
+            started: self.started.map(|started| started.to_string()),
+            uptime_seconds: (time - started).as_seconds_f64(),
+            ready: self.ready,
+            configuration: Configuration {
+                file: self.file.clone(),
+                replaceable: self.configuration.as_ref().map(replaceable).unwrap_or_default(),
+            },
+            certificate: self.certificate.as_ref().map(replaceable),
+            listening: self.listening.iter().map(address).collect(),
+            clock: self.clock_state(now),
+            cookies: self.epochs.map(|epochs| Cookies {
+                epoch: epochs.current,
+                oldest_epoch: epochs.oldest,
+                next_rotation: epochs.next_turn.to_string(),
+            }),
+            roles: self.roles.iter().map(process).collect(),
+            counters: Counters {
+                ntp: sums(self.ntp.as_ref(), &NtpCounter::ALL.map(NtpCounter::name)),
+                ke: sums(self.ke.as_ref(), &KeCounter::ALL.map(KeCounter::name)),
+            },
+        }
+    }
+
+    fn clock_state(&self, now: Mono) -> Clock {
+        let mut words = [0; CLOCK_WORDS];
+        let read = self.clock.as_ref().is_some_and(|page| page.read(&mut words));
+        let state = if read { ClockState::from_words(&words) } else { ClockState::UNSYNCHRONISED };
+        Clock {
+            synchronised: state.is_synchronised(),
+            leap: match state.leap {
+                Leap::None => "none",
+                Leap::InsertSecond => "insert",
+                Leap::DeleteSecond => "delete",
+                Leap::Unsynchronised => "unsynchronised",
+            },
+            stratum: state.stratum.get(),
+            reference_id: reference(state.stratum.get(), state.reference_id),
+            root_delay_seconds: state.root_delay.to_span().as_seconds_f64(),
+            root_dispersion_seconds: state.root_dispersion(now).to_span().as_seconds_f64(),
+            precision_log2_seconds: state.precision.0,
+            stale: !read || now.since(state.as_of) > STALE_AFTER,
+        }
+    }
+}
+
+fn open_with<T, E: std::fmt::Display>(
+    open: impl Fn(std::os::fd::BorrowedFd<'_>) -> Result<T, E>,
+) -> impl Fn(&OwnedFd) -> Result<T, Failure> {
+    move |page| {
+        open(page.as_fd()).map_err(Failure::while_doing(Status::Internal, "a page handed over"))
+    }
+}
+
+/// Adds up the rows of a page: one row for each thread of its role.
+fn sums<const N: usize>(
+    page: Option<&CounterReader>,
+    names: &[&'static str; N],
+) -> std::collections::BTreeMap<&'static str, u64> {
+    let Some(page) = page else { return std::collections::BTreeMap::new() };
+    let values = page.values();
+    let sum = |place| {
+        values
+            .iter()
+            .skip(place)
+            .step_by(N.max(1))
+            .fold(0_u64, |sum, value| sum.wrapping_add(*value))
+    };
+    names.iter().enumerate().map(|(place, name)| (*name, sum(place))).collect()
+}
+
+/// At stratum 1 letters, above an address or the hash of one; letters again if that is what somebody configured.
+fn reference(stratum: u8, id: ReferenceId) -> String {
+    id.display(if stratum <= 1 { 1 } else { stratum }).to_string()
+}
+
+fn replaceable(taken: &Taken) -> Replaceable {
+    Replaceable {
+        generation: taken.generation,
+        loaded: Some(taken.at.to_string()),
+        refused: taken.refused.as_ref().map(|(time, reason)| Refused {
+            time: time.to_string(),
+            reason: reason.as_str().to_owned(),
+        }),
+    }
+}
+
+fn address(listening: &Listening) -> Address {
+    let interface = listening.interface.as_str();
+    Address {
+        protocol: listening.protocol.name(),
+        address: listening.address.to_string(),
+        interface: (!interface.is_empty()).then(|| interface.to_owned()),
+    }
+}
+
+fn process(state: &RoleState) -> Process {
+    Process {
+        role: state.role.map_or("launcher", Role::name),
+        state: state.phase.name(),
+        pid: (state.pid != 0).then_some(state.pid),
+        started: (state.started != UnixTime::EPOCH).then(|| state.started.to_string()),
+        restarts: state.restarts,
+        last_end: state.last_end.map(|end| end.to_string()),
+        memory_bytes: state.memory,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{End, Phase, Protocol, Text};
+    use noonmark_os::page::{CounterPage, StatePage};
+    use noonmark_units::{Precision, Stratum};
+    use std::sync::atomic::Ordering;
+
+    fn learn(known: &mut Known, message: Message, page: Option<OwnedFd>) {
+        let incoming = Incoming { message, descriptors: page.into_iter().collect() };
+        assert!(known.learn(incoming).is_ok());
+    }
+
+    #[test]
+    fn document_tells_what_was_learnt() {
+        let mut known = Known::default();
+        let time = |seconds: i64| UnixTime::new(1_900_000_000 + seconds, 0);
+        learn(
+            &mut known,
+            Message::Daemon { started: time(0), ready: true, file: Text::new("/x") },
+            None,
+        );
+        let refused = Some((time(5), Text::new("no \"key\"")));
+        let taken = Taken { subject: Subject::Certificate, generation: 2, at: time(1), refused };
+        learn(&mut known, Message::Taken(taken), None);
+        for (index, count) in [(0, 2), (1, 2), (0, 1)] {
+            let address = "192.0.2.1:123".parse().expect("an address");
+            let listening = Listening {
+                index,
+                count,
+                protocol: Protocol::Ntp,
+                address,
+                interface: Text::default(),
+            };
+            learn(&mut known, Message::Listening(listening), None);
+        }
+        for restarts in [0, 1] {
+            let state = RoleState {
+                role: Some(Role::Ntp),
+                phase: Phase::Ready,
+                last_end: Some(End::Signal(9)),
+                pid: 7,
+                restarts,
+                memory: 4096,
+                started: time(2),
+            };
+            learn(&mut known, Message::RoleState(state), None);
+        }
+        let counters = CounterPage::new(c"test", 2 * NtpCounter::COUNT).expect("memory");
+        counters.words()[0].store(3, Ordering::Relaxed);
+        counters.words()[NtpCounter::COUNT].store(4, Ordering::Relaxed);
+        let page = counters.descriptor().try_clone_to_owned().expect("descriptors");
+        learn(&mut known, Message::CounterPage { role: Role::Ntp }, Some(page));
+        let mut clock = StatePage::new(c"test", CLOCK_WORDS).expect("memory");
+        let state =
+            ClockState::local(Stratum::new(2), ReferenceId([127, 127, 1, 1]), Precision(-25));
+        clock.publish(&ClockState { as_of: Mono(1_000), ..state }.to_words());
+        let page = clock.descriptor().try_clone_to_owned().expect("descriptors");
+        learn(&mut known, Message::ClockPage, Some(page));
+
+        let check = |now, stale: bool| {
+            let value =
+                serde_json::to_value(known.document(time(10), Mono(now))).expect("serialises");
+            assert_eq!(value["schema"], 1);
+            assert_eq!(value["uptime_seconds"], 10.0);
+            assert_eq!(value["certificate"]["refused"]["reason"], "no \"key\"");
+            assert_eq!(value["configuration"]["file"], "/x");
+            assert_eq!(
+                value["listening"].as_array().map(Vec::len),
+                Some(1),
+                "a new list replaces the old"
+            );
+            assert_eq!(value["roles"][0]["restarts"], 1);
+            assert_eq!(value["roles"][0]["last_end"], "signal 9");
+            assert_eq!(value["roles"].as_array().map(Vec::len), Some(1));
+            assert_eq!(value["counters"]["ntp"]["received"], 7, "the threads' rows are added up");
+            assert_eq!(value["clock"]["reference_id"], "127.127.1.1");
+            assert_eq!(value["clock"]["stale"], stale);
+            assert!(value["cookies"].is_null());
+        };
+        check(2_000, false);
+        check(6_000_000_000, true);
+    }
+
+    #[test]
+    fn every_reader_gets_a_whole_document() {
+        let path = std::env::temp_dir().join(format!("noonmark-observe-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).expect("free");
+        listener.set_nonblocking(true).expect("a socket");
+        let mut readers: Vec<_> =
+            (0..3).map(|_| UnixStream::connect(&path).expect("listening")).collect();
+        // One that leaves at once must not keep the others from being served.
+        drop(readers.remove(1));
+        accept(&listener, &Known::default()).expect("answered");
+        for mut reader in readers {
+            let mut text = String::new();
+            io::Read::read_to_string(&mut reader, &mut text).expect("the daemon closes");
+            let value: serde_json::Value = serde_json::from_str(&text).expect("an object");
+            assert_eq!(
+                (&value["ready"], &value["clock"]["leap"]),
+                (&false.into(), &"unsynchronised".into())
+            );
+        }
+        std::fs::remove_file(&path).expect("ours");
+    }
+}
