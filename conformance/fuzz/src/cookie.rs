@@ -95,7 +95,7 @@ fn same(a: &SessionKeys, b: &SessionKeys) -> bool {
     a.aead() == b.aead() && a.c2s() == b.c2s() && a.s2c() == b.s2c()
 }
 
-fn seal(epoch: u32, session: &SessionKeys, nonce: [u8; 16]) -> Vec<u8> {
+pub(crate) fn seal(epoch: u32, session: &SessionKeys, nonce: [u8; 16]) -> Vec<u8> {
     let mut random =
         |out: &mut [u8]| out.copy_from_slice(nonce.get(..out.len()).expect("a nonce is asked for"));
     keys_of(epoch).issuer().expect("the key is there").seal(session, &mut random)
@@ -108,7 +108,9 @@ pub(crate) fn keys_of(current: u32) -> CookieKeys {
     CookieKeys::new(&keys, current)
 }
 
-const FIRST: u32 = 10;
-const EPOCHS: u32 = 5;
+/// The oldest epoch that has a key.
+pub(crate) const FIRST: u32 = 10;
+/// How many epochs have one.
+pub(crate) const EPOCHS: u32 = 5;
 /// The epoch of new cookies; one later is known already.
 pub(crate) const CURRENT: u32 = 13;

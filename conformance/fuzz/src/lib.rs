@@ -10,6 +10,7 @@
 //! | [`fields`] | extension fields, in the clear and encrypted | written fields read back; the walk stops where framing ends |
 //! | [`cookie`] | a cookie, a stored key ring | opens only if sealing makes the same octets; one changed bit closes it |
 //! | [`records`] | NTS-KE records and messages | cutting the stream elsewhere changes nothing; what is read writes back the same |
+//! | [`responder`] | datagrams to a whole server | no answer longer than its request; a packet that fails a check changes no state |
 //!
 //! And for all of them: no panic, no overflow (it is checked), no loop without end (the engine's time limit).
 //!
@@ -43,6 +44,8 @@ mod fields;
 mod input;
 mod packet;
 mod records;
+mod request;
+mod responder;
 
 pub use cookie::{cookie, cookie_through};
 pub use corpus::{Replayed, replay, replay_arguments};
@@ -50,6 +53,7 @@ pub use fields::{fields, fields_through};
 pub use input::Input;
 pub use packet::{packet, packet_through};
 pub use records::{records, records_through};
+pub use responder::{responder, responder_through};
 
 /// A fuzz target.
 #[derive(Clone, Copy)]
@@ -67,11 +71,12 @@ pub struct Target {
 pub type Fault<'a> = &'a dyn Fn(&str, &mut Vec<u8>);
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "packet", check: packet, check_through: packet_through },
     Target { name: "fields", check: fields, check_through: fields_through },
     Target { name: "cookie", check: cookie, check_through: cookie_through },
     Target { name: "records", check: records, check_through: records_through },
+    Target { name: "responder", check: responder, check_through: responder_through },
 ];
 
 /// The whole of a target's program: the fuzzer's entry point, or without `--cfg fuzzing` a `main` that replays.

@@ -1,4 +1,7 @@
-use noonmark_nts::{Arrival, KeRequest, KeRequestReader, Record, RecordReader, Violation};
+use noonmark_nts::{
+    Aead, Arrival, KeRequest, KeRequestReader, KeResponse, KeResponseReader, Record, RecordReader,
+    Violation,
+};
 
 use crate::Fault;
 
@@ -19,6 +22,7 @@ pub fn records_through(octets: &[u8], fault: Fault<'_>) {
     records_write_back_the_same(octets, fault);
     a_stream_cut_elsewhere_gives_the_same_records(octets, piece, fault);
     a_request_reads_the_same_and_writes_back(octets, piece, fault);
+    a_response_reads_the_same_and_writes_back(octets, piece, fault);
 }
 
 fn records_write_back_the_same(octets: &[u8], fault: Fault<'_>) {
@@ -74,6 +78,25 @@ fn a_request_reads_the_same_and_writes_back(octets: &[u8], piece: usize, fault: 
 
 fn read_request(octets: &[u8], piece: usize) -> Result<KeRequest, Violation> {
     let mut reader = KeRequestReader::new();
+    for part in octets.chunks(piece) {
+        reader.read(part);
+    }
+    reader.finish()
+}
+
+fn a_response_reads_the_same_and_writes_back(octets: &[u8], piece: usize, fault: Fault<'_>) {
+    let whole = read_response(octets, octets.len().max(1));
+    assert_eq!(whole, read_response(octets, piece));
+    let Ok(response) = whole else { return };
+    let mut written = response.to_octets();
+    fault("response written back", &mut written);
+    assert_eq!(read_response(&written, piece), Ok(response));
+}
+
+/// As a client reads it that offered all algorithms and record 1024.
+fn read_response(octets: &[u8], piece: usize) -> Result<KeResponse, Violation> {
+    let offered = Aead::ALL.map(Aead::id);
+    let mut reader = KeResponseReader::new(&offered, true);
     for part in octets.chunks(piece) {
         reader.read(part);
     }

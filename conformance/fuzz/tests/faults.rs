@@ -42,10 +42,21 @@ const MISTAKES: &[Mistake] = &[
     Mistake { target: "records", place: "piece of a stream", damage: lose_last },
     Mistake { target: "records", place: "request written back", damage: flip::<5> },
     Mistake { target: "records", place: "request written back", damage: lose_critical_bit },
+    Mistake { target: "records", place: "response written back", damage: flip::<5> },
+    Mistake { target: "responder", place: "answer", damage: lengthen },
+    Mistake { target: "responder", place: "answer", damage: flip::<0> },
+    Mistake { target: "responder", place: "answer", damage: flip::<2> },
+    Mistake { target: "responder", place: "answer", damage: flip::<31> },
+    Mistake { target: "responder", place: "answer", damage: flip::<39> },
+    Mistake { target: "responder", place: "answer", damage: flip::<60> },
+    Mistake { target: "responder", place: "answer", damage: flip::<120> },
+    Mistake { target: "responder", place: "fates", damage: flip::<0> },
+    Mistake { target: "responder", place: "answer alone", damage: lengthen },
+    Mistake { target: "responder", place: "answer to the next", damage: flip::<3> },
 ];
 
 /// Places whose mistake depends on more than the octets; each has a test of its own below.
-const ELSEWHERE: &[(&str, &str)] = &[("cookie", "cookie damaged")];
+const ELSEWHERE: &[(&str, &str)] = &[("cookie", "cookie damaged"), ("responder", "answer damaged")];
 
 #[test]
 fn every_mistake_is_seen_by_a_kept_input() {
@@ -80,16 +91,22 @@ fn every_place_has_a_mistake() {
 
 /// What an opener without a check would do: the damage makes no difference.
 #[test]
-fn a_damaged_cookie_that_opens_is_seen() {
-    let seen = is_seen("cookie", |target, octets| {
-        let good = RefCell::new(Vec::new());
-        (target.check_through)(octets, &|place, cookie| match place {
-            "cookie sealed" => good.borrow_mut().clone_from(cookie),
-            "cookie damaged" => cookie.clone_from(&good.borrow()),
-            _ => (),
+fn a_check_that_misses_damage_is_seen() {
+    for (name, whole, damaged) in
+        [("cookie", "cookie sealed", "cookie damaged"), ("responder", "answer", "answer damaged")]
+    {
+        let seen = is_seen(name, |target, octets| {
+            let good = RefCell::new(Vec::new());
+            (target.check_through)(octets, &|place, octets| {
+                if place == whole {
+                    good.borrow_mut().clone_from(octets);
+                } else if place == damaged {
+                    octets.clone_from(&good.borrow());
+                }
+            });
         });
-    });
-    assert!(seen);
+        assert!(seen, "no input of {name} sees it");
+    }
 }
 
 #[test]
@@ -129,6 +146,10 @@ fn swap_stamps(octets: &mut Vec<u8>) {
     if let Some(stamps) = octets.get_mut(24..40) {
         stamps.rotate_left(8);
     }
+}
+
+fn lengthen(octets: &mut Vec<u8>) {
+    octets.extend([0; 4]);
 }
 
 fn lose_last(octets: &mut Vec<u8>) {
