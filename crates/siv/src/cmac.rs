@@ -6,7 +6,7 @@ use aes::cipher::{
 };
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::block::{self, Block, BlockCipher};
+use crate::block::{self, Block, BlockCipher, Word};
 use crate::{Forged, KeyLength, TAG_LEN};
 
 /// AES-CMAC (RFC 4493) with its subkeys computed: 16, 24 or 32 octets of key, 16 octets of MAC.
@@ -43,46 +43,33 @@ impl<C: BlockCipher> Cmac<C> {
     /// # Errors
     /// [`Forged`] if they differ.
     pub fn verify(&self, message: &[u8], mac: &[u8; TAG_LEN]) -> Result<(), Forged> {
-        if block::equal(&self.mac(message), mac) { Ok(()) } else { Err(Forged) }
+        if Word::new(&self.mac(message)).equals(Word::new(mac)) { Ok(()) } else { Err(Forged) }
     }
 }
 
 impl<C: BlockCipher> ZeroizeOnDrop for Cmac<C> {}
 
-/// K1 and K2 of RFC 4493 §2.3, as the octets lie in memory; wiped on drop. One word each, so that wiping is one write.
+/// K1 and K2 of RFC 4493 §2.3; wiped on drop.
 pub(crate) struct Subkeys {
-    whole: u128,
-    padded: u128,
+    /// K1: for a last block that is full.
+    pub(crate) whole: Word,
+    /// K2: for a last block that was padded.
+    pub(crate) padded: Word,
 }
 
 impl Subkeys {
     fn from_zero_block(l: &Block) -> Self {
-        let whole = block::double(l);
-        let padded = block::double(&whole);
-        Self { whole: u128::from_ne_bytes(whole.0), padded: u128::from_ne_bytes(padded.0) }
+        let whole = Word::new(&l.0).doubled();
+        Self { whole, padded: whole.doubled() }
     }
 
-    /// K1: for a last block that is full.
+    /// The last 0 to 16 octets of a message, padded if need be, with the subkey that belongs to them; added to a
+    /// chain's state and encrypted, it gives the MAC.
     #[inline(always)]
-    pub(crate) fn whole(&self) -> [u8; block::LEN] {
-        self.whole.to_ne_bytes()
-    }
-
-    /// K2: for a last block that was padded.
-    #[inline(always)]
-    pub(crate) fn padded(&self) -> [u8; block::LEN] {
-        self.padded.to_ne_bytes()
-    }
-
-    /// Takes the last 0 to 16 octets of a message into `state`, padded if need be; one encryption then gives the MAC.
-    #[inline(always)]
-    pub(crate) fn absorb_last(&self, state: &mut Block, last: &[u8]) {
-        if let Ok(full) = <&[u8; block::LEN]>::try_from(last) {
-            block::xor(state, full);
-            block::xor(state, &self.whole());
-        } else {
-            block::xor(state, &pad(last));
-            block::xor(state, &self.padded());
+    pub(crate) fn last(&self, octets: &[u8]) -> Word {
+        match octets.try_into() {
+            Ok(full) => Word::new(full) ^ self.whole,
+            Err(_) => Word::padded(octets) ^ self.padded,
         }
     }
 }
@@ -92,29 +79,6 @@ impl Drop for Subkeys {
         self.whole.zeroize();
         self.padded.zeroize();
     }
-}
-
-/// `octets` (fewer than 16), then one bit 1, then bits 0 (RFC 4493 §2.4, RFC 5297 §2.4).
-///
-/// Read by words: copying an odd number of octets into a block and reading that block at once makes a processor wait
-/// until the copy has reached its cache, and nearly every message of NTS ends inside a block.
-#[inline(always)]
-pub(crate) fn pad(octets: &[u8]) -> [u8; block::LEN] {
-    let mut number = 0_u128;
-    let mut rest = octets;
-    if let Some((eight, after)) = rest.split_first_chunk() {
-        number = u64::from_be_bytes(*eight).into();
-        rest = after;
-    }
-    if let Some((four, after)) = rest.split_first_chunk() {
-        number = number << 32 | u128::from(u32::from_be_bytes(*four));
-        rest = after;
-    }
-    for octet in rest {
-        number = number << 8 | u128::from(*octet);
-    }
-    let unused = block::LEN.saturating_sub(1 + octets.len());
-    ((number << 8 | 0x80) << (8 * unused)).to_be_bytes()
 }
 
 /// Splits a message into the blocks before the last and the last 0 to 16 octets.
@@ -147,10 +111,10 @@ impl BlockCipherEncClosure for Chain<'_> {
         let (blocks, last) = split_last(self.message);
         let mut state = Block::default();
         for block in blocks {
-            block::xor(&mut state, block);
+            block::xor(&mut state, Word::new(block));
             backend.encrypt_block_inplace(&mut state);
         }
-        self.subkeys.absorb_last(&mut state, last);
+        block::xor(&mut state, self.subkeys.last(last));
         backend.encrypt_block_inplace(&mut state);
         *self.mac = state;
     }

@@ -6,7 +6,7 @@ use aes::cipher::{
 };
 
 use crate::TAG_LEN;
-use crate::block::{self, Block, BlockCipher};
+use crate::block::{self, Block, BlockCipher, Word};
 
 /// Encrypts or decrypts `text` under the counter that starts at `tag`.
 #[inline]
@@ -41,15 +41,14 @@ pub(crate) fn apply_with<B>(backend: &B, tag: &[u8; TAG_LEN], text: &mut [u8])
 where
     B: BlockCipherEncBackend<BlockSize = U16>,
 {
-    let mut counter = u128::from_be_bytes(*tag) & CLEARED;
+    let mut counter = Word::new(tag).number() & CLEARED;
     let mut stream = [Block::default(); WIDTH];
     for chunk in text.chunks_mut(WIDTH * block::LEN) {
         key_stream(backend, &mut counter, &mut stream, chunk.len().div_ceil(block::LEN));
-        let (blocks, odd) = chunk.as_chunks_mut();
+        let (blocks, odd) = chunk.as_chunks_mut::<{ block::LEN }>();
         let mut stream = stream.iter();
         for (text, stream) in blocks.iter_mut().zip(&mut stream) {
-            let (a, b) = (*text, stream.0);
-            *text = core::array::from_fn::<u8, { block::LEN }, _>(|n| a[n] ^ b[n]);
+            *text = (Word::new(text) ^ Word::new(&stream.0)).octets();
         }
         for (text, stream) in odd.iter_mut().zip(stream.next().iter().copied().flatten()) {
             *text ^= stream;
@@ -67,7 +66,7 @@ where
     B: BlockCipherEncBackend<BlockSize = U16>,
 {
     for block in &mut *stream {
-        *block = Block::from(counter.to_be_bytes());
+        *block = Block::from(Word::from_number(*counter).octets());
         *counter = counter.wrapping_add(1);
     }
     let wanted = stream.get_mut(..count).unwrap_or_default();

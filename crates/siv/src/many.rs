@@ -2,7 +2,7 @@
 
 use aes::cipher::{BlockCipherEncBackend, BlockCipherEncClosure, BlockSizeUser, consts::U16};
 
-use crate::block::{self, Block, BlockCipher};
+use crate::block::{Block, BlockCipher, Word};
 use crate::cmac::Subkeys;
 use crate::s2v::{Lanes, Message, s2v};
 use crate::siv::{Siv, Tags, matches_or_wipe};
@@ -155,7 +155,7 @@ impl<C: BlockCipher> Lanes for OwnKeys<'_, C> {
     }
 
     #[inline(always)]
-    fn zero(&self, lane: usize) -> [u8; block::LEN] {
-        self.keys[lane].zero()
+    fn zero(&self, lane: usize) -> Word {
+        self.keys[lane].zero
     }
 }

@@ -8,8 +8,8 @@
 //! stay in registers.
 #![allow(clippy::needless_range_loop, reason = "lane and chain index several arrays side by side")]
 
-use crate::block::{self, Block};
-use crate::cmac::{Subkeys, pad, split_last};
+use crate::block::{self, Block, Word};
+use crate::cmac::{Subkeys, split_last};
 
 /// What goes into one S2V: headers in order, then the text.
 #[derive(Clone, Copy, Default)]
@@ -25,7 +25,7 @@ pub(crate) trait Lanes {
     /// The CMAC subkeys of `lane`.
     fn subkeys(&self, lane: usize) -> &Subkeys;
     /// The CMAC of the zero block under the key of `lane`.
-    fn zero(&self, lane: usize) -> [u8; block::LEN];
+    fn zero(&self, lane: usize) -> Word;
 }
 
 /// S2V of `N` messages.
@@ -38,17 +38,17 @@ pub(crate) fn s2v<const N: usize>(lanes: &impl Lanes, messages: &[Message<'_>; N
 
     let tails: [Tail; N] = core::array::from_fn(|lane| {
         let headers = fold_headers(lanes, lane, messages[lane].headers, &states[lane]);
-        Tail::new(lanes.subkeys(lane), messages[lane].text, &headers)
+        Tail::new(lanes.subkeys(lane), messages[lane].text, headers)
     });
     let mut tags: [Block; N] = core::array::from_fn(|lane| states[lane][TEXT]);
     for lane in 0..N {
-        if let Some(first) = &tails[lane].first {
+        if let Some(first) = tails[lane].first {
             block::xor(&mut tags[lane], first);
             lanes.encrypt(lane, &mut tags[lane]);
         }
     }
     for lane in 0..N {
-        block::xor(&mut tags[lane], &tails[lane].last);
+        block::xor(&mut tags[lane], tails[lane].last);
         lanes.encrypt(lane, &mut tags[lane]);
     }
     tags
@@ -98,7 +98,7 @@ fn advance_together<const N: usize>(
         for lane in 0..N {
             for chain in 0..CHAINS {
                 if let Some(block) = chains[lane].blocks[chain].get(n) {
-                    block::xor(&mut states[lane][chain], block);
+                    block::xor(&mut states[lane][chain], Word::new(block));
                     lanes.encrypt(lane, &mut states[lane][chain]);
                 }
             }
@@ -116,7 +116,7 @@ fn finish_headers<const N: usize>(
     for lane in 0..N {
         for chain in FIRST_HEADER..CHAINS {
             if let Some(last) = chains[lane].last[chain] {
-                lanes.subkeys(lane).absorb_last(&mut states[lane][chain], last);
+                block::xor(&mut states[lane][chain], lanes.subkeys(lane).last(last));
                 lanes.encrypt(lane, &mut states[lane][chain]);
             }
         }
@@ -130,33 +130,31 @@ fn fold_headers(
     lane: usize,
     headers: &[&[u8]],
     states: &[Block; CHAINS],
-) -> Block {
-    let mut folded = Block::from(lanes.zero(lane));
+) -> Word {
+    let mut folded = lanes.zero(lane);
     for chain in FIRST_HEADER..CHAINS {
         if headers.len() > chain - FIRST_HEADER {
-            folded = block::double(&folded);
-            block::xor(&mut folded, &states[chain].0);
+            folded = folded.doubled() ^ Word::new(&states[chain].0);
         }
     }
     for header in headers.iter().skip(CHAINS - FIRST_HEADER) {
-        folded = block::double(&folded);
-        block::xor(&mut folded, &mac_of(lanes, lane, header).0);
+        folded = folded.doubled() ^ mac_of(lanes, lane, header);
     }
     folded
 }
 
 /// The CMAC of a third or later header, which NTS never has.
 #[cold]
-fn mac_of(lanes: &impl Lanes, lane: usize, header: &[u8]) -> Block {
+fn mac_of(lanes: &impl Lanes, lane: usize, header: &[u8]) -> Word {
     let (blocks, last) = split_last(header);
     let mut state = Block::default();
     for block in blocks {
-        block::xor(&mut state, block);
+        block::xor(&mut state, Word::new(block));
         lanes.encrypt(lane, &mut state);
     }
-    lanes.subkeys(lane).absorb_last(&mut state, last);
+    block::xor(&mut state, lanes.subkeys(lane).last(last));
     lanes.encrypt(lane, &mut state);
-    state
+    Word::new(&state.0)
 }
 
 /// Octets at the front of a text of `len` octets, in whole blocks, that "xorend" (RFC 5297 §2.1) does not touch:
@@ -168,36 +166,29 @@ fn free_part(len: usize) -> usize {
 
 /// The end of a text with the headers' result and the subkey worked in: one block, or two.
 struct Tail {
-    first: Option<[u8; block::LEN]>,
-    last: [u8; block::LEN],
+    first: Option<Word>,
+    last: Word,
 }
 
 impl Tail {
     #[inline(always)]
-    fn new(subkeys: &Subkeys, text: &[u8], headers: &Block) -> Self {
+    fn new(subkeys: &Subkeys, text: &[u8], headers: Word) -> Self {
         let (_, end) = text.split_at(free_part(text.len()));
         let Some((first, rest)) = end.split_first_chunk() else {
             // The padding belongs to S2V, so what CMAC sees is one full block: K1, not K2.
-            let mut last = block::double(headers);
-            block::xor(&mut last, &pad(end));
-            block::xor(&mut last, &subkeys.whole());
-            return Self { first: None, last: last.0 };
+            let last = headers.doubled() ^ Word::padded(end) ^ subkeys.whole;
+            return Self { first: None, last };
         };
+        let first = Word::new(first);
         if rest.is_empty() {
-            let mut last = *headers;
-            block::xor(&mut last, first);
-            block::xor(&mut last, &subkeys.whole());
-            return Self { first: None, last: last.0 };
+            return Self { first: None, last: headers ^ first ^ subkeys.whole };
         }
-        // 17 to 31 octets: the last 16 of them meet the headers' result, which is shifted to their place as a number
-        // whose first octet is the most significant; then CMAC pads.
+        // 17 to 31 octets: the last 16 of them meet the headers' result, shifted to their place; then CMAC pads.
         let shift = 8 * (rest.len() as u32 % 16);
-        let headers = u128::from_be_bytes(headers.0);
-        let mut first = Block::from(*first);
-        block::xor(&mut first, &(headers >> shift).to_be_bytes());
-        let mut last = Block::from(pad(rest));
-        block::xor(&mut last, &(headers << (128 - shift)).to_be_bytes());
-        block::xor(&mut last, &subkeys.padded());
-        Self { first: Some(first.0), last: last.0 }
+        let headers = headers.number();
+        Self {
+            first: Some(first ^ Word::from_number(headers >> shift)),
+            last: Word::padded(rest) ^ Word::from_number(headers << (128 - shift)) ^ subkeys.padded,
+        }
     }
 }

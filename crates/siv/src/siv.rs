@@ -6,7 +6,7 @@ use aes::cipher::{
 };
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::block::{self, Block, BlockCipher};
+use crate::block::{self, Block, BlockCipher, Word};
 use crate::cmac::{Cmac, Subkeys, sized};
 use crate::s2v::{Lanes, Message, s2v};
 use crate::{Forged, KeyLength, MAX_HEADERS, TAG_LEN, counter};
@@ -25,8 +25,8 @@ pub type SivCmac512 = Siv<aes::Aes256Enc>;
 pub struct Siv<C> {
     pub(crate) mac: Cmac<C>,
     pub(crate) counter: C,
-    /// CMAC of the zero block, where every S2V begins; octets as they lie in memory.
-    zero: u128,
+    /// CMAC of the zero block, where every S2V begins.
+    pub(crate) zero: Word,
 }
 
 impl<C: BlockCipher> Siv<C> {
@@ -41,7 +41,7 @@ impl<C: BlockCipher> Siv<C> {
         }
         let (mac, counter) = key.split_at(half);
         let mac = Cmac::<C>::new(mac)?;
-        let zero = u128::from_ne_bytes(mac.mac(&[0; block::LEN]));
+        let zero = Word::new(&mac.mac(&[0; block::LEN]));
         Ok(Self { mac, counter: C::new(sized::<C>(counter)?), zero })
     }
 
@@ -86,11 +86,6 @@ impl<C: BlockCipher> Siv<C> {
         let [tag] = tag;
         tag.0
     }
-
-    #[inline(always)]
-    pub(crate) fn zero(&self) -> [u8; block::LEN] {
-        self.zero.to_ne_bytes()
-    }
 }
 
 impl<C> Drop for Siv<C> {
@@ -108,7 +103,7 @@ pub(crate) fn matches_or_wipe(
     tag: &[u8; TAG_LEN],
     text: &mut [u8],
 ) -> bool {
-    let matches = block::equal(computed, tag);
+    let matches = Word::new(computed).equals(Word::new(tag));
     if !matches {
         text.zeroize();
     }
@@ -151,7 +146,7 @@ impl<C: BlockCipher, B: BlockCipherEncBackend<BlockSize = U16>> Lanes for OneKey
     }
 
     #[inline(always)]
-    fn zero(&self, _lane: usize) -> [u8; block::LEN] {
-        self.siv.zero()
+    fn zero(&self, _lane: usize) -> Word {
+        self.siv.zero
     }
 }
