@@ -89,7 +89,7 @@ impl IdentityError {
         Self::Pem {
             why: match error {
                 pem::Error::MissingSectionEnd { end_marker } => {
-                    format!("the line \"{}\" is missing", end_marker.escape_ascii())
+                    format!("the line \"-----END {}-----\" is missing", end_marker.escape_ascii())
                 }
                 pem::Error::IllegalSectionStart { .. } => {
                     "a line that begins a section is malformed".into()

@@ -488,7 +488,7 @@ mod tests {
         let good = ring(DAY).to_octets();
         assert_eq!(good.len(), RING_LEN);
         let check = |octets: &[u8], expected| {
-            assert_eq!(KeyRing::from_octets(octets).err(), Some(expected))
+            assert_eq!(KeyRing::from_octets(octets).err(), Some(expected));
         };
         for len in 1..RING_LEN {
             check(&good[..len], RingError::Length { found: len });
