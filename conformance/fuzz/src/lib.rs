@@ -16,7 +16,7 @@
 //!
 //! # Running
 //!
-//! `cargo xtask test fuzz` does all of this. By hand, with stable Rust and no further tool, from the top folder:
+//! `cargo xtask test --only fuzz` does all of this. By hand, with stable Rust and no further tool, from the top folder:
 //!
 //! ```sh
 //! RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
