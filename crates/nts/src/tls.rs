@@ -161,6 +161,25 @@ impl TlsError {
         )
     }
 
+    /// Whether no TLS version is shared: the peer does not offer TLS 1.3 (RFC 8915 §3).
+    pub fn is_version(&self) -> bool {
+        use rustls::PeerIncompatible as Peer;
+        matches!(
+            self.0,
+            rustls::Error::PeerIncompatible(
+                Peer::Tls12NotOfferedOrEnabled
+                    | Peer::Tls12NotOffered
+                    | Peer::SupportedVersionsExtensionRequired
+                    | Peer::ServerDoesNotSupportTls12Or13
+            )
+        )
+    }
+
+    /// Whether the peer offers other protocols than `ntske/1` (RFC 8915 §4).
+    pub fn is_alpn(&self) -> bool {
+        matches!(self.0, rustls::Error::NoApplicationProtocol)
+    }
+
     /// Whether the peer sent an alert, that is, refused us.
     pub fn is_alert(&self) -> bool {
         matches!(self.0, rustls::Error::AlertReceived(_))
