@@ -35,7 +35,7 @@ const LEAST_EXECUTIONS: u64 = 1000;
 const AT_ONCE: usize = 2;
 
 /// Builds the targets once and runs each.
-pub fn run(wish: Wish) -> Tally {
+pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     let metadata = match Metadata::read() {
         Ok(metadata) => metadata,

@@ -14,7 +14,7 @@ use crate::workspace::{self, Metadata};
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs every check; each counts once.
-pub fn run(_wish: Wish) -> Tally {
+pub fn run(_wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     let cargo = |arguments: &[&str]| {
         let mut command = workspace::cargo();

@@ -7,10 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod bench;
 mod build;
 mod child;
 mod fuzz;
+mod interop;
 mod lint;
+mod netns;
+mod peers;
 mod report;
 mod safety;
 mod test;
@@ -32,6 +36,10 @@ struct Arguments {
 enum Chore {
     /// Run every test there is, after installing what they need
     Test(test::Arguments),
+    /// Measure what answers and handshakes cost, beside other people's servers
+    Bench(bench::Arguments),
+    /// Make the root with other people's programs and say where it is
+    Peers,
 }
 
 fn main() -> ExitCode {
@@ -43,6 +51,8 @@ fn main() -> ExitCode {
     let Arguments { chore } = Arguments::parse();
     let result = match chore {
         Chore::Test(arguments) => test::run(&arguments),
+        Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Peers => peers::show(),
     };
     match result {
         Ok(code) => code,

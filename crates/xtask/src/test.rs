@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use crate::apt::Consent;
 use crate::report::{Row, Tally, closing};
-use crate::{build, fuzz, lint, unit};
+use crate::safety::Watch;
+use crate::{build, fuzz, interop, lint, unit};
 
 /// What the test command takes.
 #[derive(clap::Args)]
@@ -19,18 +20,22 @@ pub struct Arguments {
     /// Run only these stages
     #[arg(long, value_name = "STAGE", num_args = 1..)]
     only: Vec<String>,
+    /// Of the interop stage, run only cells whose name has this text
+    #[arg(long, value_name = "TEXT")]
+    cell: Option<String>,
     /// List the stages and run nothing
     #[arg(long)]
     list: bool,
 }
 
 /// What every stage is told.
-#[derive(Clone, Copy)]
 pub struct Wish {
     /// Whether apt may be used without asking.
     pub consent: Consent,
     /// Whether `--long` was given.
     pub long: bool,
+    /// Text that names of cells must have.
+    pub cell: Option<String>,
 }
 
 /// A part of the test command that can be run alone.
@@ -39,7 +44,7 @@ struct Stage {
     /// Minutes on two cores with a cold cache.
     budget: u32,
     about: &'static str,
-    run: fn(Wish) -> Tally,
+    run: fn(&Wish) -> Tally,
 }
 
 const STAGES: &[Stage] = &[
@@ -57,6 +62,12 @@ const STAGES: &[Stage] = &[
         run: unit::run,
     },
     Stage { name: "fuzz", budget: 4, about: "fuzz targets, each for a while", run: fuzz::run },
+    Stage {
+        name: "interop",
+        budget: 6,
+        about: "other implementations over NTS, in namespaces",
+        run: interop::run,
+    },
 ];
 
 /// Runs the chosen stages.
@@ -76,7 +87,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         let known: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         return Err(format!("no stage {unknown}; there are {}", known.join(", ")));
     }
-    let wish = Wish { consent: Consent { given: arguments.yes }, long: arguments.long };
+    let wish = Wish {
+        consent: Consent { given: arguments.yes },
+        long: arguments.long,
+        cell: arguments.cell.clone(),
+    };
+    let watch = Watch::start();
     let mut rows = Vec::new();
     for stage in STAGES {
         let chosen =
@@ -86,13 +102,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         }
         println!("\n== {}: {}", stage.name, stage.about);
         let started = Instant::now();
-        let tally = (stage.run)(wish);
+        let tally = (stage.run)(&wish);
         let broken = stage.name == "build" && !tally.failed.is_empty();
         rows.push(Row { stage: stage.name, took: started.elapsed(), budget: stage.budget, tally });
         if broken {
             break;
         }
     }
+    println!("\n== safety: the machine's clock was left alone");
+    let (started, mut tally) = (Instant::now(), Tally::default());
+    watch.finish(&mut tally);
+    rows.push(Row { stage: "safety", took: started.elapsed(), budget: 1, tally });
     let good = rows.iter().all(|row| row.tally.failed.is_empty());
     rows.extend(not_reached(arguments, &rows));
     print!("{}", closing(&rows));

@@ -11,7 +11,7 @@ use crate::{child, workspace};
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs them all, none stopping the others.
-pub fn run(_wish: Wish) -> Tally {
+pub fn run(_wish: &Wish) -> Tally {
     let mut tests = workspace::cargo();
     tests.args(["test", "--workspace", "--no-fail-fast", "--locked"]);
     counted(&tests)

@@ -1,0 +1,116 @@
+//! Stage `interop`: other people's programs and ours, together over NTS in network namespaces.
+//!
+//! Each cell pairs one client with one server in two namespaces of its own and tells figures; all cells run at the
+//! same time, most of them waiting. `target/interop.json` has the rows once more, for programs.
+
+mod authority;
+mod cells;
+mod client;
+mod lab;
+mod server;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::peers::Peers;
+use crate::report::Tally;
+use crate::test::Wish;
+use crate::workspace::Metadata;
+use crate::{build, netns};
+use cells::{Cell, Figures};
+use lab::{Lab, Place};
+
+/// Cells that run at the same time. Most of a cell's time is waiting.
+const AT_ONCE: usize = 12;
+
+/// Runs every cell.
+pub fn run(wish: &Wish) -> Tally {
+    let mut tally = Tally::default();
+    let mut cells = cells::all(wish.long);
+    cells.retain(|cell| wish.cell.as_ref().is_none_or(|text| cell.name.contains(text.as_str())));
+    let metadata = match Metadata::read() {
+        Ok(metadata) => metadata,
+        Err(problem) => {
+            tally.record("lock file", Err(problem));
+            return tally;
+        }
+    };
+    let target = &metadata.target_directory;
+    let peers = match Peers::prepare(target, wish.consent) {
+        Ok(peers) => peers,
+        Err(reason) => {
+            for cell in &cells {
+                tally.record_not_run(&cell.name, &reason);
+            }
+            return tally;
+        }
+    };
+    println!("peers: {}", peers.versions().join(", "));
+    let lab = match build::everything().and_then(|()| Lab::new(peers, target.join("debug"))) {
+        Ok(lab) => lab,
+        Err(problem) => {
+            tally.record("the laboratory", Err(problem));
+            return tally;
+        }
+    };
+    netns::sweep();
+    let rows = run_cells(&lab, cells);
+    let mut twin = Vec::new();
+    for (name, took, result) in rows {
+        twin.push(as_json(&name, took, &result));
+        let shown = result.as_ref().map(show).unwrap_or_default();
+        tally.record(&format!("{name}{shown}"), result.map(drop));
+    }
+    tally.record("the rows as JSON", write_twin(&target.join("interop.json"), &twin));
+    tally
+}
+
+type Row = (String, Duration, Result<Figures, String>);
+
+fn run_cells(lab: &Lab, cells: Vec<Cell>) -> Vec<Row> {
+    let count = cells.len();
+    let queue = Mutex::new(cells.into_iter().enumerate());
+    let rows = Mutex::new(Vec::with_capacity(count));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(count) {
+            scope.spawn(|| {
+                while let Some((number, cell)) = next(&queue) {
+                    let started = Instant::now();
+                    let result =
+                        Place::new(lab, &cell.name).and_then(|place| (cell.run)(lab, &place));
+                    let row = (cell.name, started.elapsed(), result);
+                    rows.lock().expect("no other cell panicked").push((number, row));
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().expect("no cell panicked");
+    rows.sort_by_key(|(number, _)| *number);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn next(queue: &Mutex<std::iter::Enumerate<std::vec::IntoIter<Cell>>>) -> Option<(usize, Cell)> {
+    queue.lock().expect("no other cell panicked").next()
+}
+
+fn show(figures: &Figures) -> String {
+    let words: Vec<String> =
+        figures.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    format!(": {}", words.join(", "))
+}
+
+fn as_json(name: &str, took: Duration, result: &Result<Figures, String>) -> Value {
+    let (verdict, figures, reason) = match result {
+        Ok(figures) => ("passed", figures.clone(), None),
+        Err(reason) => ("failed", Figures::new(), Some(reason)),
+    };
+    json!({ "cell": name, "verdict": verdict, "seconds": took.as_secs(), "figures": figures, "reason": reason })
+}
+
+fn write_twin(path: &Path, rows: &[Value]) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(rows).map_err(|e| e.to_string())?;
+    std::fs::write(path, text + "\n").map_err(|e| format!("{}: {e}", path.display()))
+}

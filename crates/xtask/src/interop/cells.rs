@@ -1,0 +1,360 @@
+//! The cells: one pairing of a client and a server each, and what has to hold for it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::authority::Authority;
+use super::client::{self, Client, Seen};
+use super::lab::{Family, Lab, Place};
+use super::server::{self, Answered, Server};
+
+/// Figures of a cell by name, in the order they are shown.
+pub type Figures = Map<String, Value>;
+
+/// One pairing.
+pub struct Cell {
+    /// Unique; as rows show it.
+    pub name: String,
+    /// Runs it in its place.
+    pub run: Run,
+}
+
+type Run = Box<dyn Fn(&Lab, &Place) -> Result<Figures, String> + Send>;
+
+/// Every cell of the stage.
+pub fn all(long: bool) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    // The harness itself: two programs that are known to work together.
+    cells.push(keeps_time(
+        client::Kind::Chrony,
+        server::Kind::Chrony,
+        Family::V4,
+        &[],
+        Some(30),
+        long,
+    ));
+    for family in Family::ALL {
+        cells.push(keeps_time(
+            client::Kind::Chrony,
+            server::Kind::Noonmarkd,
+            family,
+            &[],
+            Some(30),
+            long,
+        ));
+        cells.push(keeps_time(
+            client::Kind::Chrony,
+            server::Kind::Noonmarkd,
+            family,
+            &[],
+            Some(15),
+            long,
+        ));
+        cells.push(keeps_time(
+            client::Kind::Ntpsec,
+            server::Kind::Noonmarkd,
+            family,
+            &[],
+            None,
+            long,
+        ));
+        cells.push(keeps_time(
+            client::Kind::NtpdRs,
+            server::Kind::Noonmarkd,
+            family,
+            &[],
+            None,
+            long,
+        ));
+    }
+    // Theirs that know AES-SIV-CMAC-512 get it where we prefer it.
+    cells.push(keeps_time(
+        client::Kind::NtpdRs,
+        server::Kind::Noonmarkd,
+        Family::V4,
+        &[17, 15],
+        None,
+        long,
+    ));
+    for family in Family::ALL {
+        for (server, aead, compliant) in [
+            (server::Kind::Chrony, 30, true),
+            (server::Kind::Chrony, 30, false),
+            (server::Kind::Chrony, 15, true),
+            (server::Kind::Noonmarkd, 30, true),
+            (server::Kind::Noonmarkd, 30, false),
+            (server::Kind::Noonmarkd, 17, true),
+            (server::Kind::Noonmarkd, 15, true),
+            (server::Kind::Ntpsec, 15, true),
+            (server::Kind::Ntpsec, 17, true),
+            (server::Kind::NtpdRs, 15, true),
+            (server::Kind::NtpdRs, 17, true),
+        ] {
+            cells.push(answers_us(server, family, aead, compliant));
+        }
+    }
+    cells
+}
+
+/// Time until a client must have selected the server.
+const SELECTED_WITHIN: Duration = Duration::from_secs(25);
+/// Time a client keeps time before the server is started anew, and until answers must come again.
+const BEFORE_RESTART: Duration = Duration::from_secs(12);
+const AGAIN_WITHIN: Duration = Duration::from_secs(20);
+/// Time after the first start until cookie keys must have turned once; they turn once a minute.
+const TURNED_WITHIN: Duration = Duration::from_secs(80);
+/// How long a client goes on with `--long`, over many turns.
+const LONG: Duration = Duration::from_secs(10 * 60);
+/// Server and client read one clock, so what is left is how late a busy machine stamps.
+const OFFSET_BOUND_S: f64 = 0.010;
+
+/// Somebody's client keeps time with a server over NTS, across a restart and a turn of the cookie keys.
+fn keeps_time(
+    client: client::Kind,
+    server: server::Kind,
+    family: Family,
+    accepted: &'static [u16],
+    aead: Option<u16>,
+    long: bool,
+) -> Cell {
+    let offered = aead.map(|aead| format!(", AEAD {aead}")).unwrap_or_default();
+    let limited =
+        if accepted.is_empty() { String::new() } else { format!(", server accepts {accepted:?}") };
+    Cell {
+        name: format!(
+            "{} from {}, {}{offered}{limited}",
+            client.label(),
+            server.label(),
+            family.label()
+        ),
+        run: Box::new(move |lab, place| {
+            let watch = KeepsTime { client, server, family, accepted, aead, long };
+            watch.run(lab, place)
+        }),
+    }
+}
+
+struct KeepsTime {
+    client: client::Kind,
+    server: server::Kind,
+    family: Family,
+    accepted: &'static [u16],
+    aead: Option<u16>,
+    long: bool,
+}
+
+impl KeepsTime {
+    fn run(&self, lab: &Lab, place: &Place) -> Result<Figures, String> {
+        let server = Server::start(self.server, lab, place, self.accepted)?;
+        let started = Instant::now();
+        let mut client = Client::start(self.client, lab, place, self.family, self.aead)?;
+        let good = |seen: &Seen| seen.selected && seen.authenticated;
+        let first = client.wait_until(SELECTED_WITHIN, good)?;
+        let selected_after = started.elapsed();
+        let first_epoch = server.answered()?.epoch;
+
+        let mut watch = Watch::default();
+        watch.go_on(&mut client, BEFORE_RESTART)?;
+        let before = server.answered()?;
+        let server = server.restart()?;
+        let at_restart = client.look()?;
+        let again = client.wait_until(AGAIN_WITHIN, |seen| {
+            good(seen) && seen.accepted >= at_restart.accepted + 3
+        })?;
+        watch.see(&again)?;
+
+        let until = if self.long { LONG } else { TURNED_WITHIN };
+        watch.go_on(&mut client, until.saturating_sub(started.elapsed()))?;
+        let last = client.look()?;
+        watch.see(&last)?;
+        let after = server.answered()?;
+        self.judge(&first, &last, &before, &after, first_epoch)?;
+
+        let mut figures = Figures::new();
+        figures.insert("selected_after_s".into(), json!(round(selected_after.as_secs_f64())));
+        figures.insert("aead".into(), json!(last.aead));
+        figures.insert("largest_offset_us".into(), json!(round(watch.largest_offset_s * 1e6)));
+        figures.insert("accepted".into(), json!(last.accepted));
+        figures.insert("answered_nts".into(), json!(before.nts + after.nts));
+        figures.insert("answered_plain".into(), json!(before.plain + after.plain));
+        figures.insert("establishments".into(), json!(last.establishments));
+        if let (Some(first), Some(last)) = (first_epoch, after.epoch) {
+            figures.insert("key_turns".into(), json!(last - first));
+        }
+        Ok(figures)
+    }
+
+    fn judge(
+        &self,
+        first: &Seen,
+        last: &Seen,
+        before: &Answered,
+        after: &Answered,
+        first_epoch: Option<u64>,
+    ) -> Result<(), String> {
+        let must = |holds: bool, what: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(format!("{what}\nclient: {last:?}\nserver: {before:?}, then {after:?}"))
+            }
+        };
+        must(last.selected && last.authenticated, "the client no longer takes authenticated time")?;
+        must(last.accepted > first.accepted, "no answer was accepted after the first")?;
+        // What the client accepted is among what the server sealed, and the server sent nothing it did not seal.
+        must(before.plain + after.plain == 0, "the server answered without NTS")?;
+        must(
+            last.accepted <= before.nts + after.nts,
+            "the client accepted more than the server authenticated",
+        )?;
+        must(last.cookies > 0, "the client has no cookies left")?;
+        must(last.refused == 0, "the client refused answers")?;
+        must(last.establishments == 1, "the client had to establish keys again")?;
+        if let Some(aead) = self.aead {
+            must(last.aead == Some(u64::from(aead)), "another AEAD was agreed")?;
+        }
+        if self.server == server::Kind::Noonmarkd {
+            must(
+                after.epoch > first_epoch && first_epoch.is_some(),
+                "the cookie keys did not turn",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks again and again: the source stays authenticated and near.
+#[derive(Default)]
+struct Watch {
+    largest_offset_s: f64,
+}
+
+impl Watch {
+    fn go_on(&mut self, client: &mut Client<'_>, time: Duration) -> Result<(), String> {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            std::thread::sleep(Duration::from_secs(3).min(time));
+            self.see(&client.look()?)?;
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, seen: &Seen) -> Result<(), String> {
+        if !seen.authenticated {
+            return Err(format!("a source that is not authenticated: {seen:?}"));
+        }
+        self.largest_offset_s = self.largest_offset_s.max(seen.offset_s.abs());
+        if seen.offset_s.abs() > OFFSET_BOUND_S {
+            return Err(format!(
+                "offset {} s between two readers of one clock: {seen:?}",
+                seen.offset_s
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// `noonmark query --nts` gets authenticated time from somebody's server.
+fn answers_us(server: server::Kind, family: Family, aead: u16, compliant: bool) -> Cell {
+    let without = if compliant { "" } else { " without record 1024" };
+    Cell {
+        name: format!("noonmark from {}, {}, AEAD {aead}{without}", server.label(), family.label()),
+        run: Box::new(move |lab, place| {
+            let _server = Server::start(server, lab, place, &[])?;
+            query(lab, place, family, aead, compliant)
+        }),
+    }
+}
+
+/// Questions a query asks.
+const QUESTIONS: u64 = 5;
+
+fn query(
+    lab: &Lab,
+    place: &Place,
+    family: Family,
+    aead: u16,
+    compliant: bool,
+) -> Result<Figures, String> {
+    let mut query = lab.program_with_names("noonmark");
+    query.args(["query", family.server_name(), "--nts", "--json", "--interval", "0.3"]);
+    query.arg("--ca").arg(place.path(Authority::CA)).args(["-n", &QUESTIONS.to_string()]);
+    query.args(["--aead", &aead.to_string()]);
+    if !compliant {
+        query.arg("--no-compliant-gcm-siv");
+    }
+    let said = place.pair.client.output(Duration::from_secs(40), &query)?;
+    let report: Value =
+        serde_json::from_str(&said).map_err(|e| format!("noonmark query: {e}\n{said}"))?;
+    judge_query(&report, aead).map_err(|what| format!("{what}\n{said}"))
+}
+
+fn judge_query(report: &Value, aead: u16) -> Result<Figures, String> {
+    let samples = report.get("samples").and_then(Value::as_array).ok_or("no samples")?;
+    let text = |value: &Value| value.to_string();
+    if samples.len() as u64 != QUESTIONS {
+        return Err(format!("{} of {QUESTIONS} questions answered", samples.len()));
+    }
+    let unproven =
+        |sample: &&Value| sample.get("authenticated").and_then(Value::as_bool) != Some(true);
+    if let Some(sample) = samples.iter().find(unproven) {
+        return Err(format!("a sample that is not authenticated: {}", text(sample)));
+    }
+    let offset =
+        report.get("best").and_then(|best| best.get("offset")?.as_f64()).ok_or("no best sample")?;
+    if offset.abs() > OFFSET_BOUND_S {
+        return Err(format!("offset {offset} s between two readers of one clock"));
+    }
+    let nts = report.get("nts").ok_or("nothing about NTS")?;
+    let agreed = nts.get("aead").map(|found| found.get("id").unwrap_or(found));
+    if agreed.and_then(Value::as_u64) != Some(u64::from(aead)) {
+        return Err(format!("AEAD {aead} was asked for, agreed was {agreed:?}"));
+    }
+    let mut figures = Figures::new();
+    figures.insert("aead".into(), json!(aead));
+    figures.insert("samples".into(), json!(samples.len()));
+    figures.insert("offset_us".into(), json!(round(offset * 1e6)));
+    Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(samples: usize, authenticated: bool, offset: f64, aead: u16) -> Value {
+        let samples = vec![json!({"offset": offset, "authenticated": authenticated}); samples];
+        json!({"samples": samples, "best": {"offset": offset}, "nts": {"aead": aead}})
+    }
+
+    fn check(report: &Value, expected: Result<(), &str>) {
+        match (judge_query(report, 15), expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(found), Err(part)) => assert!(found.contains(part), "{found}"),
+            (found, expected) => panic!("{found:?}, not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn a_query_is_good_only_when_every_answer_was_authenticated_and_near() {
+        check(&report(5, true, 1e-5, 15), Ok(()));
+        check(&report(4, true, 1e-5, 15), Err("4 of 5"));
+        check(&report(5, false, 1e-5, 15), Err("not authenticated"));
+        check(&report(5, true, -0.5, 15), Err("offset"));
+        check(&report(5, true, 1e-5, 30), Err("AEAD 15"));
+        check(&json!({}), Err("no samples"));
+    }
+
+    #[test]
+    fn names_of_cells_are_unique() {
+        let mut names: Vec<String> = all(false).into_iter().map(|cell| cell.name).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

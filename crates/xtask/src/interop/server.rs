@@ -1,0 +1,287 @@
+//! Servers of a place: ours, or somebody else's as a control.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::lab::{Lab, Place};
+use crate::child;
+use crate::netns::Daemon;
+use crate::peers::Peers;
+
+/// Whose server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Ours.
+    Noonmarkd,
+    /// chrony's chronyd.
+    Chrony,
+    /// NTPsec's ntpd.
+    Ntpsec,
+    /// ntpd-rs' ntp-daemon.
+    NtpdRs,
+}
+
+impl Kind {
+    /// The program's name, as rows show it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Noonmarkd => "noonmarkd",
+            Self::Chrony => "chronyd",
+            Self::Ntpsec => "NTPsec",
+            Self::NtpdRs => "ntpd-rs",
+        }
+    }
+}
+
+/// What a server says it answered since it was started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answered {
+    /// Requests under NTS.
+    pub nts: u64,
+    /// Requests without.
+    pub plain: u64,
+    /// Number of the cookie key in use, where the server tells.
+    pub epoch: Option<u64>,
+}
+
+/// A running server.
+pub struct Server<'a> {
+    kind: Kind,
+    lab: &'a Lab,
+    place: &'a Place,
+    daemon: Daemon,
+}
+
+const LIMIT: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(10);
+
+impl<'a> Server<'a> {
+    /// Starts one that serves this machine's clock at stratum 1 under NTS, and waits until it does.
+    /// `aeads`: what it accepts, for servers that can be told; empty leaves their default.
+    ///
+    /// # Errors
+    /// What the file system, starting it, or the server itself says.
+    pub fn start(
+        kind: Kind,
+        lab: &'a Lab,
+        place: &'a Place,
+        aeads: &[u16],
+    ) -> Result<Self, String> {
+        configure(kind, place, aeads)?;
+        Self { kind, lab, place, daemon: launch(kind, lab, place)? }.ready()
+    }
+
+    /// Ends it as an init system would and starts it again with the same configuration and state.
+    ///
+    /// # Errors
+    /// When it does not end, or does not start again.
+    pub fn restart(self) -> Result<Self, String> {
+        let Self { kind, lab, place, daemon } = self;
+        match kind {
+            Kind::Noonmarkd => {
+                let status = daemon.terminate(STOP)?;
+                if !status.success() {
+                    return Err(format!("noonmarkd left with {status} on SIGTERM"));
+                }
+            }
+            // Alone in a process namespace, where the signal has to be sent inside.
+            _ => {
+                let inner = daemon.processes().get(1).copied().ok_or("no process")?;
+                let mut kill = Command::new("sh");
+                kill.args(["-c", "kill -TERM \"$0\""]).arg(inner.to_string());
+                child::output(LIMIT, &kill)?;
+                daemon.wait(STOP)?;
+            }
+        }
+        Self { kind, lab, place, daemon: launch(kind, lab, place)? }.ready()
+    }
+
+    /// What it says it answered.
+    ///
+    /// # Errors
+    /// What it says instead.
+    pub fn answered(&self) -> Result<Answered, String> {
+        match self.kind {
+            Kind::Noonmarkd => {
+                noonmarkd_answered(&self.status()?).ok_or_else(|| "noonmarkd: no counters".into())
+            }
+            Kind::Chrony => {
+                let mut chronyc = self.lab.peers.command(Peers::CHRONYC);
+                chronyc
+                    .arg("-h")
+                    .arg(format!("{}/server.sock", self.place.inside))
+                    .arg("serverstats");
+                let said = child::output(LIMIT, &chronyc)?;
+                chrony_answered(&said).ok_or(said)
+            }
+            other => Err(format!("{} does not tell what it answered", other.label())),
+        }
+    }
+
+    fn status(&self) -> Result<Value, String> {
+        let octets = Place::read_socket(&self.place.path("status.sock"))?;
+        serde_json::from_slice(&octets).map_err(|e| format!("status: {e}"))
+    }
+
+    /// Waits until it listens on both ports.
+    fn ready(mut self) -> Result<Self, String> {
+        let (place, kind) = (self.place, self.kind);
+        self.daemon.wait_for(START, || {
+            let mut sockets = Command::new("ss");
+            sockets.args(["-H", "-l", "-n", "-t", "-u"]);
+            let said = place.pair.server.output(LIMIT, &sockets)?;
+            let listens = |port: &str| {
+                said.lines()
+                    .any(|line| line.split_whitespace().nth(4).is_some_and(|a| a.ends_with(port)))
+            };
+            if listens(":123") && listens(":4460") {
+                Ok(())
+            } else {
+                Err(format!("{} does not listen yet", kind.label()))
+            }
+        })?;
+        Ok(self)
+    }
+}
+
+fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
+    let folder = &place.inside;
+    let numbers: Vec<String> = aeads.iter().map(u16::to_string).collect();
+    let text = match kind {
+        Kind::Noonmarkd => {
+            std::fs::create_dir_all(place.path("state"))
+                .map_err(|e| format!("state folder: {e}"))?;
+            std::fs::set_permissions(
+                place.path("state"),
+                std::os::unix::fs::PermissionsExt::from_mode(0o700),
+            )
+            .map_err(|e| format!("state folder: {e}"))?;
+            let aeads = if numbers.is_empty() {
+                String::new()
+            } else {
+                format!("aeads = [{}]\n", numbers.join(", "))
+            };
+            format!(
+                "[server]\n\
+                 local-stratum = 1\n\
+                 [nts]\n\
+                 certificate = \"chain.pem\"\n\
+                 key = \"key.pem\"\n{aeads}\
+                 [cookies]\n\
+                 rotation = \"1m\"\n\
+                 retention = 2\n\
+                 [state]\n\
+                 folder = \"state\"\n\
+                 [status]\n\
+                 socket = \"status.sock\"\n"
+            )
+        }
+        Kind::Chrony => {
+            let aeads = if numbers.is_empty() {
+                String::new()
+            } else {
+                format!("ntsaeads {}\n", numbers.join(" "))
+            };
+            format!(
+                "local stratum 1\n\
+                 allow\n\
+                 ntsserverkey {folder}/key.pem\n\
+                 ntsservercert {folder}/chain.pem\n\
+                 ntsrotate 60\n\
+                 ntsdumpdir {folder}\n{aeads}\
+                 cmdport 0\n\
+                 bindcmdaddress {folder}/server.sock\n\
+                 pidfile {folder}/server.pid\n"
+            )
+        }
+        // The machine's own clock as a reference clock, so that it says it is synchronised.
+        Kind::Ntpsec => format!(
+            "refclock local stratum 0 minpoll 0 maxpoll 0\n\
+             nts enable\n\
+             nts cert {folder}/chain.pem\n\
+             nts key {folder}/key.pem\n\
+             nts cookie {folder}/cookies\n\
+             logfile {folder}/server.log\n"
+        ),
+        Kind::NtpdRs => format!(
+            "[[server]]\n\
+             listen = \"[::]:123\"\n\
+             [[nts-ke-server]]\n\
+             listen = \"[::]:4460\"\n\
+             certificate-chain-path = \"{folder}/chain.pem\"\n\
+             private-key-path = \"{folder}/key.pem\"\n\
+             [synchronization]\n\
+             local-stratum = 1\n"
+        ),
+    };
+    place.write("server.conf", &text).map(drop)
+}
+
+fn launch(kind: Kind, lab: &Lab, place: &Place) -> Result<Daemon, String> {
+    let (server, log) = (&place.pair.server, place.path(LOG));
+    let file = format!("{}/server.conf", place.inside);
+    match kind {
+        Kind::Noonmarkd => {
+            let mut command = lab.program("noonmarkd");
+            command.arg("--config").arg(place.path("server.conf"));
+            server.start_here(&command, &log)
+        }
+        Kind::Chrony => {
+            let mut command = lab.peers.command(Peers::CHRONYD);
+            command.args(["-x", "-u", "root", "-F", "0", "-d", "-f", &file]);
+            server.start(&command, &log)
+        }
+        Kind::Ntpsec => {
+            let mut command = lab.peers.command(Peers::NTPD);
+            command.args(["-n", "-c", &file]);
+            server.start(&lab.without_clock(&command), &log)
+        }
+        Kind::NtpdRs => {
+            let mut command = lab.peers.command(Peers::NTP_DAEMON);
+            command.args(["-c", &file]);
+            server.start(&lab.without_clock(&command), &log)
+        }
+    }
+}
+
+/// What the daemon writes to standard output and error.
+const LOG: &str = "server.out";
+
+fn noonmarkd_answered(status: &Value) -> Option<Answered> {
+    let counter = |name: &str| status.get("counters")?.get("ntp")?.get(name)?.as_u64();
+    let epoch = status.get("cookies").and_then(|cookies| cookies.get("epoch")?.as_u64());
+    Some(Answered { nts: counter("answered_nts")?, plain: counter("answered_plain")?, epoch })
+}
+
+fn chrony_answered(text: &str) -> Option<Answered> {
+    let count = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_prefix(':'));
+        line.and_then(|value| value.trim().parse::<u64>().ok())
+    };
+    let (received, dropped) = (count("NTP packets received")?, count("NTP packets dropped")?);
+    let nts = count("Authenticated NTP packets")?;
+    Some(Answered { nts, plain: received.saturating_sub(nts).saturating_sub(dropped), epoch: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_account_is_read() {
+        let status = r#"{"cookies":{"epoch":7},"counters":{"ntp":{"received":3,"answered_nts":2,"answered_plain":1}}}"#;
+        let answered = noonmarkd_answered(&serde_json::from_str(status).expect("JSON"))
+            .expect("as documented");
+        assert_eq!((answered.nts, answered.plain, answered.epoch), (2, 1, Some(7)));
+    }
+
+    #[test]
+    fn chronys_account_is_read() {
+        let text = "NTP packets received       : 9\nNTP packets dropped        : 1\nAuthenticated NTP packets  : 6\n";
+        let answered = chrony_answered(text).expect("as chronyc 4.6.1 prints");
+        assert_eq!((answered.nts, answered.plain), (6, 2));
+    }
+}
