@@ -45,9 +45,12 @@ impl QuestionSocket {
     /// What the kernel says, above all that the server's host refused the question (ICMP).
     pub(crate) async fn receive(&mut self) -> io::Result<(&[u8], Timestamp)> {
         let (len, stamp) = loop {
-            self.socket.readable().await?;
+            // A refusal (ICMP) makes the socket ready for nothing but its error. tokio waits for both at once, but works
+            // on one at a time.
+            let ready = self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
+            let interest = if ready.is_readable() { Interest::READABLE } else { Interest::ERROR };
             let Self { socket, ring, octets } = self;
-            let received = socket.try_io(Interest::READABLE, || take(socket, ring, octets));
+            let received = socket.try_io(interest, || take(socket, ring, octets));
             match received {
                 // Who sends more than we have room for does not answer an NTP question.
                 Ok(Datagram { truncated: true, .. }) => {}
