@@ -7,9 +7,10 @@ use noonmark_packet::{
 };
 
 use crate::aead::{Aead, TAG_LEN};
-use crate::authenticator::{self, Authenticator};
+use crate::authenticator::{self, Authenticator, Sealed};
 use crate::cookie::{NONCE_AT, NONCE_LEN};
 use crate::key::{AeadKey, SessionKeys};
+use crate::lanes::{self, LANES, Lane};
 use crate::random::Random;
 use crate::request::{MAX_COOKIES, MAX_PACKET_LEN, RequestFields, UniqueIdentifier, fill};
 
@@ -96,16 +97,21 @@ impl AnswerPlan {
 
     /// Encrypts the cookies and writes the tag over header and unique identifier: nothing may change after it.
     pub fn seal(&self, datagram: &mut [u8], keys: &SessionKeys) {
-        let at = self.authenticator_at();
-        let (ad, rest) = datagram.split_at_mut(at);
+        let message = self.message(datagram);
+        *message.tag = keys
+            .s2c_key()
+            .seal(message.ad, message.nonce, message.text)
+            .expect("a nonce of the algorithm's length");
+    }
+
+    /// The answer as what is to be sealed.
+    fn message<'d>(&self, datagram: &'d mut [u8]) -> Sealed<'d> {
+        let (ad, rest) = datagram.split_at_mut(self.authenticator_at());
         let (_, body) = rest.split_at_mut(FIELD_HEADER_LEN);
         let body = body.split_at_mut(authenticator::body_len(self.aead, self.text_len())).0;
         let body = authenticator::lay_out(self.aead, self.text_len(), body)
             .expect("the body was made for its parts");
-        *body.tag = keys
-            .s2c_key()
-            .seal(ad, body.nonce, body.text)
-            .expect("a nonce of the algorithm's length");
+        Sealed { ad, nonce: body.nonce, text: body.text, tag: body.tag }
     }
 
     fn authenticator_at(&self) -> usize {
@@ -127,11 +133,26 @@ pub struct AnswerSealing<'a> {
     pub keys: &'a SessionKeys,
 }
 
-/// Seals the answers of a batch, each under its own key.
+/// Seals the answers of a batch, each under its own key; those under AEAD 15 side by side.
 pub fn seal_answers<'a>(answers: impl IntoIterator<Item = AnswerSealing<'a>>) {
+    let mut lanes = [const { None }; LANES];
+    let mut len = 0;
     for answer in answers {
-        answer.plan.seal(answer.datagram, answer.keys);
+        let AnswerSealing { datagram, plan, keys } = answer;
+        match lanes.get_mut(len) {
+            Some(lane) if plan.aead == Aead::SivCmac256 => {
+                *lane = Some(Lane { key: keys.s2c(), message: plan.message(datagram) });
+                len += 1;
+            }
+            _ => plan.seal(datagram, keys),
+        }
+        if len == LANES {
+            lanes::seal(lanes.iter_mut().flatten());
+            lanes = [const { None }; LANES];
+            len = 0;
+        }
     }
+    lanes::seal(lanes.iter_mut().flatten());
 }
 
 /// Puts the request's unique identifier right behind the header and returns the octets of header and field together.

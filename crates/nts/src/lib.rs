@@ -27,6 +27,7 @@ mod ke_response;
 mod ke_server;
 mod key;
 mod keyring;
+mod lanes;
 mod message;
 mod ntp_server;
 mod random;
