@@ -241,8 +241,13 @@ impl Launcher {
                 (Message::Ready { generation }, _) => {
                     tracing::debug!(%role, generation, "role serves");
                     self.role(role).is_ready();
-                    self.announce();
+                    let first = !self.announced && self.all_ready();
+                    self.announced |= first;
+                    // Whoever is told below and asks observe at once shall hear the same from it.
                     self.report_roles();
+                    if first {
+                        self.announce();
+                    }
                 }
                 (Message::Failed { status, reason }, _) => {
                     self.role(role).failure = Some(Failure::new(status, reason.as_str()));
@@ -330,12 +335,8 @@ impl Launcher {
         Ok(())
     }
 
-    /// Tells the service manager and the log, once every role serves.
-    fn announce(&mut self) {
-        if self.announced || !self.all_ready() {
-            return;
-        }
-        self.announced = true;
+    /// Tells the service manager and the log that every role serves.
+    fn announce(&self) {
         let addresses: Vec<String> = self
             .in_force
             .sockets

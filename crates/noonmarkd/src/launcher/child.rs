@@ -183,12 +183,10 @@ impl RoleProcess {
     /// Asks the process to end. It is not started again until [`RoleProcess::start`].
     pub fn dismiss(&mut self) {
         self.due = None;
-        match &mut self.running {
-            Some(running) => {
-                running.dismissed = true;
-                self.tell(&Message::Stop, &[]);
-            }
-            None => self.phase = Phase::Off,
+        self.phase = Phase::Off;
+        if let Some(running) = &mut self.running {
+            running.dismissed = true;
+            self.tell(&Message::Stop, &[]);
         }
     }
 
@@ -216,7 +214,6 @@ impl RoleProcess {
         let running = self.running.take()?;
         self.last_end = Some(how);
         if running.dismissed {
-            self.phase = Phase::Off;
             return Some(Ended { how, wanted: true });
         }
         if now.since(running.since) >= STEADY {
