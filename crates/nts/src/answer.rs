@@ -2,13 +2,13 @@ use core::fmt;
 use core::ops::Deref;
 
 use noonmark_packet::{
-    DecodeError, FieldKind, HEADER_LEN, KissCode, Mode, Packet, Version, field_header,
+    DecodeError, FieldKind, HEADER_LEN, Header, KissCode, Mode, Packet, Version, field_header,
     walk_encrypted,
 };
 
 use crate::aead::{Aead, TAG_LEN};
 use crate::authenticator::{self, Authenticator, Sealed};
-use crate::cookie::{NONCE_AT, NONCE_LEN};
+use crate::cookie::{CookieIssuer, NONCE_AT, NONCE_LEN, Sealing};
 use crate::key::{AeadKey, SessionKeys};
 use crate::lanes::{self, LANES, Lane};
 use crate::random::Random;
@@ -16,6 +16,8 @@ use crate::request::{MAX_COOKIES, MAX_PACKET_LEN, RequestFields, UniqueIdentifie
 
 /// The shape of a protected answer, settled before a single octet is written: unique identifier, then an authenticator
 /// around exactly so many cookies, no padding. It fits its request and [`MAX_PACKET_LEN`] by construction.
+///
+/// A kiss-o'-death to an authentic request is the same under another header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AnswerPlan {
     unique: UniqueIdentifier,
@@ -153,6 +155,27 @@ pub fn seal_answers<'a>(answers: impl IntoIterator<Item = AnswerSealing<'a>>) {
         }
     }
     lanes::seal(lanes.iter_mut().flatten());
+}
+
+/// Answers one verified request: all the stages of [`AnswerPlan`] in a row, the answer written over the request.
+/// Returns its octets, or `None` when not even one cookie fits.
+///
+/// With a kiss code in `header` and `wanted` 1 this is an authentic kiss-o'-death.
+pub fn write_answer(
+    datagram: &mut [u8],
+    fields: &RequestFields,
+    keys: &SessionKeys,
+    wanted: usize,
+    header: &Header,
+    issuer: CookieIssuer<'_>,
+    random: &mut dyn Random,
+) -> Option<usize> {
+    let plan = AnswerPlan::new(fields, keys.aead(), wanted, datagram.len())?;
+    plan.lay_out(datagram, random);
+    issuer.seal_many(plan.cookie_places(datagram).map(|cookie| Sealing { keys, cookie }));
+    header.write(datagram.first_chunk_mut()?);
+    plan.seal(datagram, keys);
+    Some(plan.len())
 }
 
 /// Puts the request's unique identifier right behind the header and returns the octets of header and field together.

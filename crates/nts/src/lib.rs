@@ -40,7 +40,7 @@ mod tls;
 pub use aead::{Aead, TAG_LEN};
 pub use answer::{
     Answer, AnswerError, AnswerPlan, AnswerSealing, Verified, echo_unique, open_answer,
-    seal_answers,
+    seal_answers, write_answer,
 };
 pub use cookie::{
     COOKIE_KEY_LEN, CookieFault, CookieIssuer, CookieKey, CookieKeys, Opening, Sealing,

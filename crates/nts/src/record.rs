@@ -271,6 +271,8 @@ const CRITICAL: u16 = 0x8000;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read_in_pieces(
@@ -376,5 +378,64 @@ mod tests {
         let record = Record { critical: false, kind: RecordKind(9), body: &vec![0; 65536] };
         assert_eq!(record.write(&mut out), Err(BodyTooLong { len: 65536 }));
         assert!(out.is_empty());
+    }
+
+    /// The property: records written one after the other are read back whatever the pieces they arrive in.
+    fn survives(records: &[(bool, u16, Vec<u8>)], pieces: &[usize], renew: bool) -> bool {
+        let mut message = Vec::new();
+        for (critical, kind, body) in records {
+            Record { critical: *critical, kind: RecordKind(*kind), body }
+                .write(&mut message)
+                .expect("fits");
+        }
+        let mut reader = RecordReader::new(1 << 20, 1 << 16);
+        let mut found = Vec::new();
+        let mut rest = message.as_slice();
+        for piece in pieces.iter().cycle() {
+            let (mut part, tail) = rest.split_at((*piece).min(rest.len()));
+            rest = tail;
+            while let Some(arrival) = reader.next(&mut part).expect("within the limit") {
+                found.push(match arrival {
+                    Arrival::Record(record) => {
+                        (record.critical, record.kind.0, record.body.to_vec())
+                    }
+                    Arrival::Skipped { critical, kind, len } => {
+                        (critical, kind.0, vec![0; usize::from(len)])
+                    }
+                });
+            }
+            if renew {
+                reader = RecordReader::new(1 << 20, 1 << 16);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let expected =
+            records.iter().map(|(critical, kind, body)| match RecordKind(*kind).is_known() {
+                true => (*critical, *kind, body.clone()),
+                false => (*critical, *kind, vec![0; body.len()]),
+            });
+        found == expected.collect::<Vec<_>>()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            records in prop::collection::vec(
+                (any::<bool>(), prop_oneof![0_u16..8, Just(1024), 0_u16..0x8000], prop::collection::vec(any::<u8>(), 0..40)),
+                0..8,
+            ),
+            pieces in prop::collection::vec(1_usize..30, 1..5),
+        ) {
+            prop_assert!(survives(&records, &pieces, false));
+        }
+    }
+
+    #[test]
+    fn the_property_notices_a_reader_that_forgets_between_pieces() {
+        let records = [(true, 1, vec![0, 0]), (false, 5, vec![1; 10])];
+        assert!(survives(&records, &[3], false));
+        assert!(!survives(&records, &[3], true));
     }
 }

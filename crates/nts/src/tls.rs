@@ -175,9 +175,14 @@ impl TlsError {
         )
     }
 
-    /// Whether the peer offers other protocols than `ntske/1` (RFC 8915 §4).
+    /// Whether the peer offers no protocol, or others than `ntske/1` (RFC 8915 §4).
     pub fn is_alpn(&self) -> bool {
-        matches!(self.0, rustls::Error::NoApplicationProtocol)
+        match &self.0 {
+            rustls::Error::NoApplicationProtocol => true,
+            // rustls's words for a certificate that `OnlyForKe` did not show; a test holds them.
+            rustls::Error::General(why) => why == "no server certificate chain resolved",
+            _ => false,
+        }
     }
 
     /// Whether the peer sent an alert, that is, refused us.

@@ -3,9 +3,9 @@
 use noonmark_nts::{
     Aead, AnswerPlan, AnswerSealing, CookieFault, CookieKeys, Opening, Random, Request,
     RequestFault, RequestFields, Sealing, SessionKeys, Verification, classify, open_answer,
-    open_requests, seal_answers,
+    open_request, open_requests, seal_answers, write_answer,
 };
-use noonmark_packet::Packet;
+use noonmark_packet::{Header, KissCode, Packet, ReferenceId};
 
 use crate::shape::{Shape, cookie_keys, counting, server_header, session};
 
@@ -121,6 +121,37 @@ fn one_bad_request_does_not_disturb_its_neighbours() {
                 (Ok(2), Some(2)),
                 "{n}"
             ),
+        }
+    }
+}
+
+#[test]
+fn one_request_is_answered_in_one_call_and_a_kiss_is_authentic_too() {
+    let server = cookie_keys();
+    let issuer = server.issuer().expect("has its key");
+    let mut random = counting();
+    for aead in Aead::ALL {
+        let keys = session(aead);
+        let cookie = issuer.seal(&keys, &mut random);
+        let kiss = Header { stratum: 0, reference_id: ReferenceId(*b"RATE"), ..server_header() };
+        for (header, wanted, code) in [(server_header(), 3, None), (kiss, 1, Some(KissCode::RATE))]
+        {
+            let mut datagram = Shape::request(&keys, &cookie, 2).octets();
+            let Ok(Request::Protected(fields)) =
+                classify(&Packet::parse(&datagram).expect("long enough"))
+            else {
+                panic!("a protected request")
+            };
+            assert_eq!(open_request(&mut datagram, &fields, &keys), Ok(3));
+            let len =
+                write_answer(&mut datagram, &fields, &keys, wanted, &header, issuer, &mut random)
+                    .expect("fits");
+            assert!(len <= datagram.len());
+            let unique: Vec<u8> = (0..32).collect();
+            let answer =
+                open_answer(&mut datagram[..len], &unique, &keys.s2c_key()).expect("authentic");
+            assert_eq!((answer.packet.kiss(), answer.cookies().count()), (code, wanted));
+            assert!(answer.cookies().all(|cookie| server.open(cookie).is_ok()));
         }
     }
 }
