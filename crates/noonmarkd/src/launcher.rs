@@ -91,7 +91,7 @@ struct Launcher {
 impl Launcher {
     fn new(file: &Path, loaded: Loaded, signals: Signals) -> Result<Self, Failure> {
         let watch = loaded.settings.nts.as_ref().map(Watch::new);
-        let in_force = InForce::open(&loaded, None)?;
+        let in_force = InForce::open_first(&loaded)?;
         let now = clock::realtime();
         let taken = |subject| Taken { subject, generation: 1, at: now, refused: None };
         Ok(Self {
@@ -550,6 +550,22 @@ impl Launcher {
 }
 
 impl InForce {
+    /// Opens everything for the first time. Whoever started us may have seen a launcher die whose roles have not quite left yet,
+    /// so what is taken gets a moment to become free.
+    fn open_first(loaded: &Loaded) -> Result<Self, Failure> {
+        let deadline = clock::monotonic() + PREDECESSOR_LEAVES_WITHIN;
+        loop {
+            match Self::open(loaded, None) {
+                Err(Failure { status: Status::AddressTaken | Status::AlreadyRunning, .. })
+                    if clock::monotonic() < deadline =>
+                {
+                    std::thread::sleep(PREDECESSOR_LOOK_EVERY);
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Opens everything `loaded` asks for, taking sockets over from `before`.
     fn open(loaded: &Loaded, before: Option<&Self>) -> Result<Self, Failure> {
         let settings = loaded.settings.clone();
@@ -640,6 +656,9 @@ fn names(roles: &[Role]) -> String {
 }
 
 const SOCKETS_PER_MESSAGE: usize = noonmark_os::pair::MOST_DESCRIPTORS;
+/// How long what roles of a killed launcher still hold is waited for.
+pub(crate) const PREDECESSOR_LEAVES_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const PREDECESSOR_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often certificate files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often observe is told how much memory each process uses.

@@ -17,6 +17,7 @@ use noonmark_server::{CLOCK_WORDS, ClockState};
 use noonmark_units::{Mono, Precision, Stratum, UnixTime};
 
 use crate::exit::{Failure, Status};
+use crate::launcher::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use crate::message::{KeySet, Message};
 use crate::station::{Ending, Station};
 
@@ -78,7 +79,17 @@ fn clock_state(local: Option<Local>, precision: Precision, now: Mono) -> ClockSt
 fn open_folder(path: &Path) -> Result<DiskFolder, Failure> {
     // An existing folder, and one that cannot be made, are both told apart by opening it.
     let _ = std::fs::DirBuilder::new().mode(0o700).create(path);
-    DiskFolder::open(path).map_err(|error| {
+    let deadline = clock::monotonic() + PREDECESSOR_LEAVES_WITHIN;
+    let opened = loop {
+        match DiskFolder::open(path) {
+            // The warden of a launcher that was killed may not quite have left yet.
+            Err(LockError::Busy { .. }) if clock::monotonic() < deadline => {
+                std::thread::sleep(PREDECESSOR_LOOK_EVERY);
+            }
+            result => break result,
+        }
+    };
+    opened.map_err(|error| {
         let status = match &error {
             LockError::Busy { .. } => Status::AlreadyRunning,
             LockError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {

@@ -130,6 +130,7 @@ impl Daemon {
     pub fn wait_until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(is_alive(self.pid()), "{what}: the daemon has ended\n{}", self.log());
             let status = self.status();
             match status {
                 Some(status) if condition(&status) => return status,
