@@ -206,6 +206,14 @@ mod tests {
     }
 
     #[test]
+    fn answers_carry_their_code_point() {
+        let (four, six) =
+            (listener("127.0.0.1:0").open().unwrap(), listener("[::1]:0").open().unwrap());
+        assert_eq!(socket2::SockRef::from(&four).tos_v4().unwrap(), 46 << 2);
+        assert_eq!(socket2::SockRef::from(&six).tclass_v6().unwrap(), 46 << 2);
+    }
+
+    #[test]
     fn an_address_that_does_not_exist_yet_can_be_bound() {
         listener("192.0.2.77:0").open().expect("IP_FREEBIND");
         listener("[2001:db8::77]:0").open().expect("IPV6_FREEBIND");

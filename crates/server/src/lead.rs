@@ -9,7 +9,7 @@ use noonmark_units::{Span, Timestamp};
 /// [`Work`]), the sending in proportion to the place in the batch. Only how fast this machine does either is learned, from the
 /// clock readings around the last batches.
 #[derive(Clone, Debug)]
-pub struct Lead {
+pub(crate) struct Lead {
     /// 2^-32 s per unit of work, times 256.
     seal: Learned,
     /// 2^-32 s per datagram sent, times 256.
@@ -18,32 +18,32 @@ pub struct Lead {
 
 /// Work between choosing T3 and sending, in units of about a nanosecond on a machine that needs no correction.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Work(u32);
+pub(crate) struct Work(u32);
 
 impl Work {
     /// Writing one answer without NTS.
-    pub const PLAIN: Self = Self(40);
+    pub(crate) const PLAIN: Self = Self(40);
 
     /// Writing and sealing one answer with so many new cookies.
-    pub const fn nts(cookies: usize) -> Self {
+    pub(crate) const fn nts(cookies: usize) -> Self {
         Self(500 + 90 * cookies as u32)
     }
 
     /// Both.
     #[must_use]
-    pub const fn and(self, more: Self) -> Self {
+    pub(crate) const fn and(self, more: Self) -> Self {
         Self(self.0.saturating_add(more.0))
     }
 }
 
 impl Lead {
     /// What to expect of a machine nothing is known about: 1 ns per unit of work, 4 µs to send a datagram.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { seal: Learned::from_nanos(1), send: Learned::from_nanos(4_000) }
     }
 
     /// From reading the clock to the moment the answer at `place` leaves, if the whole batch takes `work`.
-    pub fn ahead(&self, work: Work, place: usize) -> Span {
+    pub(crate) fn ahead(&self, work: Work, place: usize) -> Span {
         // The datagrams before it cost their whole time. Of its own, the part before the device has it counts: about half on
         // veth and loopback. Taken a little shorter, because a time stamp from after the departure is the worse mistake.
         let eighths = (place as u64).saturating_mul(8).saturating_add(3);
@@ -52,12 +52,12 @@ impl Lead {
     }
 
     /// Learns that `work` took from `chosen` (when T3 was chosen) to `sealed`.
-    pub fn learn_seal(&mut self, work: Work, chosen: Timestamp, sealed: Timestamp) {
+    pub(crate) fn learn_seal(&mut self, work: Work, chosen: Timestamp, sealed: Timestamp) {
         self.seal.learn(sealed - chosen, work.0.into());
     }
 
     /// Learns that handing `count` datagrams to the kernel took from `sealed` to `sent`.
-    pub fn learn_send(&mut self, count: usize, sealed: Timestamp, sent: Timestamp) {
+    pub(crate) fn learn_send(&mut self, count: usize, sealed: Timestamp, sent: Timestamp) {
         self.send.learn(sent - sealed, count as u64);
     }
 }

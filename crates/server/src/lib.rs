@@ -25,6 +25,7 @@
 mod access;
 mod batch;
 mod counters;
+mod face;
 pub mod frontend;
 mod handover;
 mod lead;
@@ -38,7 +39,6 @@ pub use access::{AccessRules, Action};
 pub use batch::{BATCH, Batch, Envelope, ROOM, Slot};
 pub use counters::{Counter, Counters};
 pub use handover::Handover;
-pub use lead::{Lead, Work};
 pub use policy::{Policy, Versions};
 pub use rate::{Purse, RateLimit, RateTable};
 pub use responder::{Clock, Responder};

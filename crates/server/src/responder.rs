@@ -8,10 +8,11 @@ use noonmark_nts::{
     RequestFields, Sealing, SessionKeys, UniqueIdentifier, Verification, open_requests,
     seal_answers,
 };
-use noonmark_packet::{Header, KissCode, Leap, Mode, Packet, ReferenceId};
-use noonmark_units::{Mono, Precision, Span, Timestamp};
+use noonmark_packet::KissCode;
+use noonmark_units::{Mono, Timestamp};
 
 use crate::batch::{BATCH, Batch, Slot};
+use crate::face::Face;
 use crate::handover::hand_over;
 use crate::lead::{Lead, Work};
 use crate::request::{Request, refusal};
@@ -397,91 +398,4 @@ enum Fault {
     NotAuthentic(Counter),
     /// The tag was right, what it covers was not: silence.
     Authentic(Counter),
-}
-
-/// What all answers of a batch say alike.
-struct Face<'a> {
-    state: &'a ClockState,
-    header: Header,
-    /// The bits of a time stamp below the clock's precision.
-    noise: u64,
-}
-
-impl<'a> Face<'a> {
-    fn of(state: &'a ClockState, now: Mono) -> Self {
-        let mut header = Header::client(Timestamp::UNSET);
-        header.mode = Mode::Server;
-        // RFC 5905 §7.3: who is not synchronised says so in both places.
-        let synchronised = state.is_synchronised();
-        header.leap = if synchronised { state.leap } else { Leap::Unsynchronised };
-        header.stratum = if synchronised { state.stratum.to_wire() } else { 0 };
-        header.reference_id = if synchronised { state.reference_id } else { ReferenceId::NONE };
-        header.precision = state.precision;
-        header.root_delay = state.root_delay;
-        header.root_dispersion = state.root_dispersion(now);
-        Self { state, header, noise: noise_below(state.precision) }
-    }
-
-    /// The header of the answer in `slot`, which leaves at `leaves`; `bits` fill what the clock cannot tell (RFC 5905 §6).
-    fn header(
-        &self,
-        slot: &Slot,
-        kiss: Option<KissCode>,
-        leaves: Timestamp,
-        bits: [u8; 8],
-    ) -> Option<Header> {
-        let request = Packet::parse(slot.datagram()).ok()?;
-        let bits = u64::from_ne_bytes(bits);
-        let receive = self.with_noise(slot.envelope().received, bits);
-        let transmit = after(self.with_noise(leaves, bits >> 32), receive);
-        let mut header = Header {
-            version: request.version(),
-            poll: request.poll(),
-            origin: request.transmit(),
-            receive,
-            transmit,
-            reference_time: self.reference_time(transmit),
-            ..self.header
-        };
-        if let Some(KissCode(code)) = kiss {
-            // RFC 5905 §7.4.
-            header.leap = Leap::Unsynchronised;
-            header.stratum = 0;
-            header.reference_id = ReferenceId(code);
-        }
-        Some(header)
-    }
-
-    fn with_noise(&self, time: Timestamp, bits: u64) -> Timestamp {
-        Timestamp::from_bits(time.to_bits() & !self.noise | bits & self.noise).never_unset()
-    }
-
-    /// When the clock was last set, never after `transmit`. A clock served as it stands was "set" within the last 16 s.
-    fn reference_time(&self, transmit: Timestamp) -> Timestamp {
-        if self.header.stratum == 0 {
-            return Timestamp::UNSET;
-        }
-        let set = self.state.reference_time;
-        if set.is_unset() || (transmit - set).is_negative() {
-            Timestamp::from_bits(transmit.to_bits() & !0xf_ffff_ffff).never_unset()
-        } else {
-            set
-        }
-    }
-}
-
-/// `transmit`, or one unit after `receive` if it does not come later: a clock may be stepped back between the two, and equal stamps
-/// would be taken for an interleaved answer (RFC 9769 §2).
-fn after(transmit: Timestamp, receive: Timestamp) -> Timestamp {
-    if transmit - receive > Span::ZERO {
-        transmit
-    } else {
-        (receive + Span::from_bits(1)).never_unset()
-    }
-}
-
-/// The bits of a time stamp that are smaller than `precision`.
-fn noise_below(precision: Precision) -> u64 {
-    let bits = (32 + i32::from(precision.0)).clamp(0, 32);
-    (1_u64 << bits) - 1
 }

@@ -66,6 +66,12 @@ fn ask_within(server: SocketAddr, request: &[u8], patience: Duration) -> Option<
     Some(answer[..len].to_vec())
 }
 
+/// The sum over all threads, as another process would read it.
+fn count(page: &CounterPage, counter: Counter) -> u64 {
+    let reader = CounterReader::open(page.descriptor()).unwrap();
+    (0..THREADS).map(|thread| reader.get(thread * Counter::COUNT + counter as usize)).sum()
+}
+
 fn now() -> Timestamp {
     Timestamp::from_unix(UnixTime::from_duration(SystemTime::UNIX_EPOCH.elapsed().unwrap()))
 }
@@ -129,16 +135,31 @@ fn receive_times_are_the_kernels() {
         "and held until somebody read"
     );
     frontend.stop();
-    let reader = CounterReader::open(page.descriptor()).unwrap();
-    let count = |counter| {
-        (0..THREADS)
-            .map(|thread| reader.get(thread * Counter::COUNT + counter as usize))
-            .sum::<u64>()
-    };
     assert_eq!(
-        (count(Counter::Received), count(Counter::AnsweredPlain), count(Counter::Unstamped)),
+        (
+            count(&page, Counter::Received),
+            count(&page, Counter::AnsweredPlain),
+            count(&page, Counter::Unstamped)
+        ),
         (1, 1, 0)
     );
+}
+
+#[test]
+fn what_is_sent_to_everybody_gets_no_answer() {
+    let (sockets, bound) = open(&["0.0.0.0"]);
+    let page = Arc::new(CounterPage::new(c"test", THREADS * Counter::COUNT).unwrap());
+    let frontend = Frontend::start(sockets, THREADS, service(), Some(page.clone())).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_broadcast(true).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    socket.send_to(&plain(), ("127.255.255.255", bound[0].port())).unwrap();
+    assert!(socket.recv(&mut [0; 64]).is_err(), "an answer to a broadcast");
+    let one = SocketAddr::new("127.0.0.1".parse().unwrap(), bound[0].port());
+    assert!(ask(one, &plain()).is_some());
+    frontend.stop();
+    assert_eq!(count(&page, Counter::DroppedGroup), 1);
+    assert_eq!(count(&page, Counter::AnsweredPlain), 1);
 }
 
 #[test]

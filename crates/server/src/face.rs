@@ -1,0 +1,130 @@
+//! The header of an answer: what the clock's state says, what the request says, and the two time stamps.
+
+use noonmark_packet::{Header, KissCode, Leap, Mode, Packet, ReferenceId};
+use noonmark_units::{Mono, Precision, Span, Timestamp};
+
+use crate::ClockState;
+use crate::batch::Slot;
+
+/// What all answers of a batch say alike: everything the clock's state decides.
+pub(crate) struct Face<'a> {
+    state: &'a ClockState,
+    header: Header,
+    /// The bits of a time stamp below the clock's precision.
+    noise: u64,
+}
+
+impl<'a> Face<'a> {
+    /// The face of a clock in this state at `now`.
+    pub(crate) fn of(state: &'a ClockState, now: Mono) -> Self {
+        let mut header = Header::client(Timestamp::UNSET);
+        header.mode = Mode::Server;
+        // RFC 5905 §7.3: who is not synchronised says so in both places.
+        let synchronised = state.is_synchronised();
+        header.leap = if synchronised { state.leap } else { Leap::Unsynchronised };
+        header.stratum = if synchronised { state.stratum.to_wire() } else { 0 };
+        header.reference_id = if synchronised { state.reference_id } else { ReferenceId::NONE };
+        header.precision = state.precision;
+        header.root_delay = state.root_delay;
+        header.root_dispersion = state.root_dispersion(now);
+        Self { state, header, noise: noise_below(state.precision) }
+    }
+
+    /// The header of the answer in `slot`, which leaves at `leaves`; `bits` fill what the clock cannot tell (RFC 5905 §6).
+    pub(crate) fn header(
+        &self,
+        slot: &Slot,
+        kiss: Option<KissCode>,
+        leaves: Timestamp,
+        bits: [u8; 8],
+    ) -> Option<Header> {
+        let request = Packet::parse(slot.datagram()).ok()?;
+        let bits = u64::from_ne_bytes(bits);
+        let receive = self.with_noise(slot.envelope().received, bits);
+        let transmit = after(self.with_noise(leaves, bits >> 32), receive);
+        let mut header = Header {
+            version: request.version(),
+            poll: request.poll(),
+            origin: request.transmit(),
+            receive,
+            transmit,
+            reference_time: self.reference_time(transmit),
+            ..self.header
+        };
+        if let Some(KissCode(code)) = kiss {
+            // RFC 5905 §7.4.
+            header.leap = Leap::Unsynchronised;
+            header.stratum = 0;
+            header.reference_id = ReferenceId(code);
+        }
+        Some(header)
+    }
+
+    fn with_noise(&self, time: Timestamp, bits: u64) -> Timestamp {
+        Timestamp::from_bits(time.to_bits() & !self.noise | bits & self.noise).never_unset()
+    }
+
+    /// When the clock was last set, never after `transmit`. A clock served as it stands was "set" within the last 16 s.
+    fn reference_time(&self, transmit: Timestamp) -> Timestamp {
+        if self.header.stratum == 0 {
+            return Timestamp::UNSET;
+        }
+        let set = self.state.reference_time;
+        if set.is_unset() || (transmit - set).is_negative() {
+            Timestamp::from_bits(transmit.to_bits() & !0xf_ffff_ffff).never_unset()
+        } else {
+            set
+        }
+    }
+}
+
+/// `transmit`, or one unit after `receive` if it does not come later: a clock may be stepped back between the two, and equal stamps
+/// would be taken for an interleaved answer (RFC 9769 §2).
+fn after(transmit: Timestamp, receive: Timestamp) -> Timestamp {
+    if transmit - receive > Span::ZERO {
+        transmit
+    } else {
+        (receive + Span::from_bits(1)).never_unset()
+    }
+}
+
+/// The bits of a time stamp that are smaller than `precision`.
+fn noise_below(precision: Precision) -> u64 {
+    let bits = (32 + i32::from(precision.0)).clamp(0, 32);
+    (1_u64 << bits) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_fills_what_the_clock_cannot_tell() {
+        let check =
+            |precision, bits| assert_eq!(noise_below(Precision(precision)), bits, "{precision}");
+        check(-33, 0);
+        check(-128, 0);
+        check(-32, 0);
+        check(-31, 1);
+        check(-24, 0xff);
+        check(-20, 0xfff);
+        check(-1, 0x7fff_ffff);
+        check(0, 0xffff_ffff);
+        check(127, 0xffff_ffff);
+    }
+
+    #[test]
+    fn transmit_comes_after_receive_in_every_era() {
+        let check = |transmit: u64, receive: u64, expected: u64| {
+            let [transmit, receive] = [transmit, receive].map(Timestamp::from_bits);
+            assert_eq!(after(transmit, receive), Timestamp::from_bits(expected));
+        };
+        check(11, 10, 11);
+        check(10, 10, 11);
+        check(9, 10, 11);
+        check(3, u64::MAX, 3);
+        check(u64::MAX, 3, 4);
+        // One unit after the last of an era would be 0, "unknown".
+        check(u64::MAX, u64::MAX, 1);
+    }
+}
