@@ -38,6 +38,25 @@ pub fn spawn_self<S: AsRef<OsStr>>(
 pub const KEPT_VARIABLES: [&str; 4] =
     ["JOURNAL_STREAM", "NO_COLOR", "RUST_BACKTRACE", "LLVM_PROFILE_FILE"];
 
+/// Makes the process that `command` starts end (SIGTERM) with the calling **thread**, however that ends.
+pub fn end_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let terminate = libc::c_ulong::from(libc::SIGTERM.unsigned_abs());
+    // SAFETY: between fork and exec the closure makes only system calls that are safe there, and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            // SAFETY: this request takes an integer.
+            crate::checked(libc::prctl(libc::PR_SET_PDEATHSIG, terminate))?;
+            // The parent may have died before the request above.
+            // SAFETY: takes nothing, cannot fail.
+            if libc::getppid().unsigned_abs() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            Ok(())
+        });
+    }
+}
+
 /// The inherited descriptor 3 as an owned one. Call it once, first of all: nothing else may have been opened under that number.
 ///
 /// # Errors
