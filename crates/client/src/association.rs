@@ -126,20 +126,14 @@ impl Association {
     }
 
     /// Key establishment succeeded: everything from before is forgotten (RFC 8915 §5.7).
-    ///
-    /// An agreement that cannot be used counts as a failure of key establishment.
-    pub fn handle_agreement(&mut self, agreement: Agreement, now: Mono) {
+    pub fn handle_agreement(&mut self, agreement: Agreement, _now: Mono) {
         let Some(protection) = &mut self.protection else { return };
-        match protection.install(agreement) {
-            Ok(()) => {
-                // Its answer would come under the old keys, which are gone.
-                if self.outstanding.take().is_some() {
-                    self.outputs.push_back(Output::Unanswered);
-                }
-                self.end_if_complete();
-            }
-            Err(failure) => self.handle_ke_failure(failure, now),
+        protection.install(agreement);
+        // Its answer would come under the old keys, which are gone.
+        if self.outstanding.take().is_some() {
+            self.outputs.push_back(Output::Unanswered);
         }
+        self.end_if_complete();
     }
 
     /// Key establishment failed; the next attempt comes after a wait that grows (RFC 8915 §4.2).

@@ -9,6 +9,7 @@ use noonmark_nts::{Aead, Agreement, Random};
 use noonmark_os::clock;
 use noonmark_os::random::{NoRandomness, RandomPool};
 use noonmark_packet::KissCode;
+use tracing::{debug, trace};
 
 use crate::establishment::{Established, EstablishmentError, KeServer};
 use crate::socket::QuestionSocket;
@@ -99,10 +100,7 @@ impl Client {
         while let Some(output) = self.association.poll_output() {
             match output {
                 Output::Transmit(datagram) => self.transmit(&datagram),
-                Output::Rekey => {
-                    self.establishment =
-                        self.ke_server.clone().map(|server| Box::pin(server.establish()) as _);
-                }
+                Output::Rekey => self.establish(),
                 Output::Measured(exchange) => self.events.push_back(Event::Measured(exchange)),
                 Output::Refused(refusal) => self.events.push_back(Event::Refused(refusal)),
                 Output::Kiss { code, authenticated } => {
@@ -141,10 +139,18 @@ impl Client {
         }
     }
 
+    /// Begins key establishment; `wait` carries it on.
+    fn establish(&mut self) {
+        let Some(server) = self.ke_server.clone() else { return };
+        debug!(host = server.host, port = server.port, "establishing keys");
+        self.establishment = Some(Box::pin(server.establish()));
+    }
+
     /// Sends a question from a socket of its own. The socket before it is closed only now, so that an answer that comes
     /// a little late does not meet a closed port.
     fn transmit(&mut self, datagram: &[u8]) {
         let Some(server) = self.server else { return };
+        trace!(%server, octets = datagram.len(), "asking");
         match QuestionSocket::ask(server, datagram) {
             Ok((socket, sent)) => {
                 self.socket = Some(socket);

@@ -7,9 +7,9 @@ use noonmark_nts::{
 use noonmark_packet::{Header, KissCode};
 use noonmark_units::Mono;
 
+use crate::Refusal;
 use crate::backoff::Backoff;
 use crate::jar::Jar;
-use crate::{KeFailure, Refusal};
 
 /// What a protected association holds. Without keys or cookies nothing can be asked: there is no way back to plain NTP.
 pub(crate) struct Protection {
@@ -77,18 +77,15 @@ impl Protection {
         self.establishing = false;
     }
 
-    /// Replaces everything by what key establishment gave.
-    pub(crate) fn install(&mut self, agreement: Agreement) -> Result<(), KeFailure> {
+    /// Replaces everything by what key establishment gave, which is at least one cookie.
+    pub(crate) fn install(&mut self, agreement: Agreement) {
         self.establishing = false;
-        let jar = Jar::filled(agreement.cookies);
-        if jar.len() == 0 {
-            return Err(KeFailure::Unacceptable);
-        }
-        let keys = KeyPair::new(&agreement.keys);
-        let alternative = agreement.alternative.as_ref().map(KeyPair::new);
-        self.keyed = Some(Keyed { keys, alternative, jar });
         self.refused = false;
-        Ok(())
+        self.keyed = Some(Keyed {
+            keys: KeyPair::new(&agreement.keys),
+            alternative: agreement.alternative.as_ref().map(KeyPair::new),
+            jar: Jar::filled(agreement.cookies),
+        });
     }
 
     /// A request with `header`, and what its answer has to return; `None` without a cookie to spend.

@@ -136,11 +136,16 @@ async fn follow(
     };
     tokio::pin!(end);
     let mut rate = Rate::default();
+    let mut answers_per_second =
+        |daemon: &Daemon| daemon.answers().and_then(|answers| rate.of(answers, clock::monotonic()));
+    // Only the second reading gives a rate.
+    answers_per_second(daemon);
     loop {
         let event = tokio::select! {
-            event = client.next() => event,
-            () = &mut end => break,
+            biased;
             () = interrupt.wait() => break,
+            () = &mut end => break,
+            event = client.next() => event,
             outcome = daemon.ended() => return Err(outcome.into()),
         };
         let state = match event {
@@ -157,8 +162,7 @@ async fn follow(
             Some(Event::GaveUp(reason)) => return Err(reason.to_string().into()),
             None => break,
         };
-        let answers_per_second =
-            daemon.answers().and_then(|answers| rate.of(answers, clock::monotonic()));
+        let answers_per_second = answers_per_second(daemon);
         show.row(&Row {
             state,
             aead: client.aead(),
@@ -291,8 +295,10 @@ impl Interrupt {
     /// What `work` comes to, or `None` if a signal came first.
     async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            outcome = work => Some(outcome),
+            // First, because the same Ctrl-C may end the work as well.
+            biased;
             () = self.wait() => None,
+            outcome = work => Some(outcome),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -23,13 +24,13 @@ use crate::status;
 /// # Errors
 /// Why there is none.
 pub(super) async fn build() -> Result<PathBuf, DaemonError> {
-    let own = std::env::current_exe().map_err(|error| DaemonError::new("where am I?", &error))?;
+    let own = std::env::current_exe().map_err(DaemonError::of("where am I?"))?;
     let beside = own.with_file_name("noonmarkd");
     let Some(cargo) = std::env::var_os("CARGO") else {
         return if beside.exists() {
             Ok(beside)
         } else {
-            Err(DaemonError(format!(
+            Err(DaemonError::new(format!(
                 "there is no {}: build it with `cargo build -p noonmarkd`",
                 beside.display()
             )))
@@ -40,16 +41,18 @@ pub(super) async fn build() -> Result<PathBuf, DaemonError> {
     if let Some(manifest) = std::env::var_os("CARGO_MANIFEST_DIR") {
         command.current_dir(manifest);
     }
-    let mut cargo = Process::start(&mut command)
-        .map_err(|error| DaemonError::new("cargo does not start", &error))?;
-    let status = cargo.wait().await.map_err(|error| DaemonError::new("cargo is lost", &error))?;
+    let mut cargo =
+        Process::start(&mut command).map_err(DaemonError::of("cargo does not start"))?;
+    let status = cargo.wait().await.map_err(DaemonError::of("cargo is lost"))?;
     if !status.success() {
-        return Err(DaemonError(format!("noonmarkd does not build: cargo ended with {status}")));
+        return Err(DaemonError::new(format!(
+            "noonmarkd does not build: cargo ended with {status}"
+        )));
     }
     if beside.exists() {
         Ok(beside)
     } else {
-        Err(DaemonError(format!("cargo built noonmarkd, but not as {}", beside.display())))
+        Err(DaemonError::new(format!("cargo built noonmarkd, but not as {}", beside.display())))
     }
 }
 
@@ -99,14 +102,14 @@ impl Daemon {
             tries += 1;
             match Self::try_start(program, folder.path()).await {
                 // A port that was free may be taken by the time it is bound.
-                Err(DaemonError(reason)) if tries < TRIES && reason.contains("in use") => {}
+                Err(DaemonError { port_taken: true, .. }) if tries < TRIES => {}
                 outcome => return outcome,
             }
         }
     }
 
     async fn try_start(program: &Path, folder: &Path) -> Result<Self, DaemonError> {
-        let failed = |what: &'static str| move |error: io::Error| DaemonError::new(what, &error);
+        let failed = DaemonError::of;
         let addresses = loopback_addresses();
         let ports = free_ports(&addresses).map_err(failed("no free ports on loopback"))?;
         let configuration = folder.join("noonmark.toml");
@@ -122,7 +125,10 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().map_err(failed("log"))?)
             .stderr(log_file)
-            .env_remove("NOTIFY_SOCKET");
+            .env_remove("NOTIFY_SOCKET")
+            // Ctrl-C on a terminal is for us; we end the daemon then.
+            .process_group(0);
+        process::end_with_parent(&mut command);
         let process = Process::start(&mut command).map_err(failed("noonmarkd does not start"))?;
         let mut daemon = Self { process, ports, status_socket: folder.join("status.sock"), log };
         daemon.become_ready().await?;
@@ -138,7 +144,7 @@ impl Daemon {
             }
             tokio::select! {
                 reason = self.ended() => return Err(reason),
-                () = &mut patience => return Err(DaemonError(format!("noonmarkd does not become ready\n{}", self.log_end()))),
+                () = &mut patience => return Err(DaemonError::new(format!("noonmarkd does not become ready\n{}", self.log_end()))),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
@@ -159,11 +165,10 @@ impl Daemon {
 
     /// Waits until it ends by itself, and says how. Cancelling it loses nothing.
     pub(super) async fn ended(&mut self) -> DaemonError {
-        let how = match self.process.wait().await {
-            Ok(status) => status.to_string(),
-            Err(error) => error.to_string(),
-        };
-        DaemonError(format!("noonmarkd ended: {how}\n{}", self.log_end()))
+        let outcome = self.process.wait().await;
+        let port_taken = matches!(&outcome, Ok(status) if status.code() == Some(ADDRESS_TAKEN));
+        let how = outcome.map_or_else(|error| error.to_string(), |status| status.to_string());
+        DaemonError { text: format!("noonmarkd ended: {how}\n{}", self.log_end()), port_taken }
     }
 
     /// Asks it to end, and waits until it has.
@@ -213,17 +218,25 @@ impl Drop for Process {
 
 /// Why there is no noonmarkd to demonstrate.
 #[derive(Debug)]
-pub(super) struct DaemonError(String);
+pub(super) struct DaemonError {
+    text: String,
+    /// Somebody else has taken a port that was free a moment before.
+    port_taken: bool,
+}
 
 impl DaemonError {
-    fn new(what: &str, error: &io::Error) -> Self {
-        Self(format!("{what}: {error}"))
+    fn new(text: String) -> Self {
+        Self { text, port_taken: false }
+    }
+
+    fn of(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::new(format!("{what}: {error}"))
     }
 }
 
 impl fmt::Display for DaemonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.text.trim_end())
     }
 }
 
@@ -300,6 +313,8 @@ fn toml_string(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
+/// noonmarkd's exit status when an address is taken.
+const ADDRESS_TAKEN: i32 = 69;
 /// How often a start is tried when a port is snatched away.
 const TRIES: u32 = 5;
 const START_PATIENCE: Duration = Duration::from_secs(20);
