@@ -167,6 +167,9 @@ impl KeyRing {
 
     /// Turns the ring to the epoch of `now`. It never turns back; see [`Renewal`] for clocks that are far off.
     ///
+    /// Do not call it with a clock that is known to be wrong (a machine without a battery begins in the past): the ring
+    /// cannot tell a clock not yet set from one that was far ahead, and would begin anew.
+    ///
     /// Store the ring before handing out its keys whenever the answer is [`Advance::Turned`] or [`Advance::Renewed`].
     pub fn advance(&mut self, now: UnixTime, random: &mut dyn Random) -> Advance {
         let since = i128::from(now.seconds) - i128::from(self.origin);
@@ -291,7 +294,8 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-/// HKDF-SHA256 (RFC 5869) with an empty salt, `secret` as input and `info`.
+/// HKDF-SHA256 (RFC 5869) with an empty salt, `secret` as input and `info`. What ring holds between its two steps is
+/// the one copy of a secret that is not wiped here; it lives on this function's stack only.
 fn derive(secret: &[u8; SECRET_LEN], info: &[u8]) -> Zeroizing<[u8; SECRET_LEN]> {
     struct Len;
     impl KeyType for Len {

@@ -3,8 +3,10 @@
 //! Two halves, as in the RFC. **Key establishment** (§4): [`KeServer`] and [`KeClient`] are one TLS 1.3 session each,
 //! driven without I/O: octets come in by `read_tls`, go out by `write_tls`, and `process` does the rest. Their messages are
 //! [`KeRequest`] and [`KeResponse`], made of [`Record`]s; every rule a peer can break is a [`Violation`]. **NTP under
-//! NTS** (§5): [`write_request`] and [`open_answer`] for a client; for a server [`classify`], then cookies by
-//! [`CookieKeys`], [`open_request`], and [`AnswerPlan`]. [`KeyRing`] makes the cookie keys and belongs to whoever owns the durable store.
+//! NTS** (§5): [`write_request`] and [`open_answer`] for a client; for a server, stages over a batch: [`classify`],
+//! [`CookieKeys::open_many`], [`open_requests`], [`AnswerPlan::lay_out`], [`CookieIssuer::seal_many`], the header, and
+//! [`seal_answers`] ([`open_request`] and [`write_answer`] do the same for one datagram). [`KeyRing`] makes the cookie
+//! keys and belongs to whoever owns the durable store.
 //!
 //! What it deliberately does not do: it opens no socket and no file, reads no clock, owns no randomness ([`Random`]
 //! is passed in) and keeps no state per client. It decides no policy: who may ask, how often, and which time is told
