@@ -44,7 +44,7 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
             Incoming { message: Message::Identity { .. }, descriptors } => {
                 identity = Some(open_identity(&descriptors)?);
             }
-            Incoming { message, .. } => return Err(unexpected(&message)),
+            Incoming { message, .. } => return Err(Ending::unexpected(&message)),
         }
     }
     let (Some(sockets), Some(identity)) = (sockets, identity) else { return Ok(()) };
@@ -118,7 +118,7 @@ fn listen(
                 }
                 // Addresses that change come with a new process.
                 Incoming { message: Message::Listening(_), .. } => {}
-                Incoming { message, .. } => return Err(unexpected(&message)),
+                Incoming { message, .. } => return Err(Ending::unexpected(&message)),
             }
         }
         match failed.try_recv() {
@@ -190,14 +190,6 @@ fn open_identity(descriptors: &[OwnedFd]) -> Result<Identity, Failure> {
 
 fn expand(set: &KeySet) -> CookieKeys {
     CookieKeys::new(&set.keys, set.current)
-}
-
-fn unexpected(message: &Message) -> Ending {
-    Failure::new(
-        Status::Internal,
-        format_args!("a message {} at a time it is not for", message.name()),
-    )
-    .into()
 }
 
 /// What the configuration allows a certificate or key file to have.

@@ -5,28 +5,30 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use noonmark_config::{Loaded, Nts, Report, Settings};
+use noonmark_config::Loaded;
 use noonmark_os::signals::{Signal, Signals};
 use noonmark_os::{caps, clock, poll, process};
 use noonmark_units::{Mono, UnixTime};
 
 use crate::exit::{Failure, Status};
+use crate::ke;
 use crate::link::Incoming;
 use crate::log;
 use crate::message::{KeySet, Message, Phase, RoleState, Subject, Taken, Text};
 use crate::role::Role;
-use crate::{configuration, ke};
 
 mod child;
 mod identity;
+mod in_force;
 mod notify;
 mod sockets;
 
 pub use child::ROLE_ARGUMENT;
 use child::RoleProcess;
 use identity::{SealedIdentity, Watch};
+use in_force::{InForce, Refusal, read_identity};
+pub(crate) use in_force::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use notify::Notifier;
-use sockets::Sockets;
 
 /// Runs the daemon with the configuration at `file` until it is told to stop.
 ///
@@ -57,15 +59,6 @@ pub fn check(loaded: &Loaded) -> Result<(), Failure> {
         SealedIdentity::new(files, nts)?;
     }
     Ok(())
-}
-
-/// A configuration in force, with everything that was opened for it.
-struct InForce {
-    settings: Settings,
-    /// Origin and text, sealed for the roles.
-    sealed: OwnedFd,
-    sockets: Sockets,
-    identity: Option<SealedIdentity>,
 }
 
 struct Launcher {
@@ -549,116 +542,11 @@ impl Launcher {
     }
 }
 
-impl InForce {
-    /// Opens everything for the first time. Whoever started us may have seen a launcher die whose roles have not quite left yet,
-    /// so what is taken gets a moment to become free.
-    fn open_first(loaded: &Loaded) -> Result<Self, Failure> {
-        let deadline = clock::monotonic() + PREDECESSOR_LEAVES_WITHIN;
-        loop {
-            match Self::open(loaded, None) {
-                Err(Failure { status: Status::AddressTaken | Status::AlreadyRunning, .. })
-                    if clock::monotonic() < deadline =>
-                {
-                    std::thread::sleep(PREDECESSOR_LOOK_EVERY);
-                }
-                result => return result,
-            }
-        }
-    }
-
-    /// Opens everything `loaded` asks for, taking sockets over from `before`.
-    fn open(loaded: &Loaded, before: Option<&Self>) -> Result<Self, Failure> {
-        let settings = loaded.settings.clone();
-        ke::check(&settings)?;
-        let identity = match (&settings.nts, &loaded.identity) {
-            (Some(nts), Some(files)) => Some(SealedIdentity::new(files, nts)?),
-            _ => None,
-        };
-        let sealed = configuration::seal(&loaded.origin, &loaded.text)
-            .map_err(Failure::while_doing(Status::System, "handing the configuration on"))?;
-        let sockets = Sockets::open(&settings, before.map(|before| &before.sockets))?;
-        Ok(Self { settings, sealed, sockets, identity })
-    }
-
-    fn needs(&self, role: Role) -> bool {
-        match role {
-            Role::Warden | Role::Observe => true,
-            Role::Ntp => !self.settings.server.listen.is_empty(),
-            Role::Ke => self.settings.nts.is_some(),
-        }
-    }
-
-    /// Which roles must be started again for `next`.
-    fn roles_changed(&self, next: &Self) -> Vec<Role> {
-        let (old, new) = (&self.settings, &next.settings);
-        let all = old.log != new.log;
-        let served = old.server != new.server || old.access != new.access;
-        Role::ALL
-            .into_iter()
-            .filter(|role| {
-                all || match role {
-                    Role::Warden => {
-                        old.state != new.state
-                            || old.cookies != new.cookies
-                            || old.server.local != new.server.local
-                    }
-                    Role::Ntp => {
-                        served
-                            || old.rate_limit != new.rate_limit
-                            || old.nts.is_some() != new.nts.is_some()
-                    }
-                    // Key establishment tells clients where NTP is served, and admits by the same rules.
-                    Role::Ke => served || old.nts != new.nts,
-                    Role::Observe => old.status != new.status,
-                }
-            })
-            .collect()
-    }
-}
-
-/// Reads certificate and key anew and checks that they belong together.
-fn read_identity(nts: &Nts) -> Result<SealedIdentity, Refusal> {
-    let files = noonmark_config::read_identity(nts).map_err(Refusal::Report)?;
-    SealedIdentity::new(&files, nts).map_err(Refusal::Failure)
-}
-
-/// Why something new was not taken.
-enum Refusal {
-    Report(Report),
-    Failure(Failure),
-}
-
-impl Refusal {
-    /// Logs every mistake and gives them back as one line.
-    fn log(&self) -> String {
-        match self {
-            Self::Report(report) => {
-                let mut reasons = Vec::new();
-                for problem in report.problems() {
-                    let place = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
-                    let accepted = problem.accepted.as_deref().unwrap_or_default();
-                    let reason = format!("{}{place}: {}", problem.file, problem.message);
-                    tracing::error!(reason, accepted, "refused; what is in force stays");
-                    reasons.push(reason);
-                }
-                reasons.join("; ")
-            }
-            Self::Failure(failure) => {
-                tracing::error!(reason = %failure, "refused; what is in force stays");
-                failure.to_string()
-            }
-        }
-    }
-}
-
 fn names(roles: &[Role]) -> String {
     roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" ")
 }
 
 const SOCKETS_PER_MESSAGE: usize = noonmark_os::pair::MOST_DESCRIPTORS;
-/// How long what roles of a killed launcher still hold is waited for.
-pub(crate) const PREDECESSOR_LEAVES_WITHIN: Duration = Duration::from_secs(1);
-pub(crate) const PREDECESSOR_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often certificate files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often observe is told how much memory each process uses.

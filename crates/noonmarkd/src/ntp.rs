@@ -35,7 +35,7 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
                 clock = Some(clock_source(&descriptors)?);
             }
             Incoming { message: Message::CookieKeys(set), .. } => keys = Some(expand(&set)),
-            Incoming { message, .. } => return Err(unexpected(&message)),
+            Incoming { message, .. } => return Err(Ending::unexpected(&message)),
         }
     }
     let (Some(sockets), Some(clock)) = (sockets, clock) else { return Ok(()) };
@@ -67,21 +67,13 @@ fn serve(station: &mut Station, frontend: &Frontend) -> Result<(), Ending> {
                     let clock = clock_source(&descriptors)?;
                     frontend.update(|service| service.clock = clock);
                 }
-                Incoming { message, .. } => return Err(unexpected(&message)),
+                Incoming { message, .. } => return Err(Ending::unexpected(&message)),
             }
         }
         if frontend.has_failed() {
             return Err(Failure::new(Status::Internal, "a serving thread has ended").into());
         }
     }
-}
-
-fn unexpected(message: &Message) -> Ending {
-    Failure::new(
-        Status::Internal,
-        format_args!("a message {} at a time it is not for", message.name()),
-    )
-    .into()
 }
 
 fn clock_source(descriptors: &[std::os::fd::OwnedFd]) -> Result<ClockSource, Failure> {

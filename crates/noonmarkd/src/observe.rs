@@ -143,10 +143,7 @@ impl Known {
             Message::CounterPage { .. } => {
                 self.ke = page.map(open_with(CounterReader::open)).transpose()?;
             }
-            message => {
-                let reason = format_args!("a message {} at a time it is not for", message.name());
-                return Err(Failure::new(Status::Internal, reason).into());
-            }
+            message => return Err(Ending::unexpected(&message)),
         }
         Ok(())
     }

@@ -83,6 +83,18 @@ pub enum Ending {
     Failed(Failure),
 }
 
+impl Ending {
+    /// The launcher said something at a time it is not for.
+    #[must_use]
+    pub fn unexpected(message: &Message) -> Self {
+        Failure::new(
+            Status::Internal,
+            format_args!("a message {} at a time it is not for", message.name()),
+        )
+        .into()
+    }
+}
+
 impl From<Failure> for Ending {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)

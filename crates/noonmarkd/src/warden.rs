@@ -43,12 +43,8 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     loop {
         station.sleep(&[], Some(PUBLISH_EVERY))?;
         // Everything the launcher says to a warden ends it.
-        if station.poll()?.is_some() {
-            return Err(Failure::new(
-                Status::Internal,
-                "the warden was told something it knows nothing of",
-            )
-            .into());
+        if let Some(incoming) = station.poll()? {
+            return Err(Ending::unexpected(&incoming.message));
         }
         page.publish(&clock_state(local, precision, clock::monotonic()).to_words());
         if let Some(ring) = &mut ring

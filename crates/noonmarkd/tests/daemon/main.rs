@@ -399,6 +399,58 @@ fn service_manager_hears_of_ready_reloading_and_stopping() {
 }
 
 #[test]
+fn init_script_starts_reloads_and_stops() {
+    noonmark_os::caps::drop_sys_time().expect("dropping needs no right");
+    let place = Place::new();
+    let script = Script { folder: place.folder.clone() };
+    let run = |action: &str, status: i32, words: &str| {
+        let output = script.run(action);
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{action}: {text}");
+        assert!(text.contains(words), "{action}: {words:?} is not in {text:?}");
+    };
+    run("status", 3, "does not run");
+    place.configure("nonsense");
+    run("start", 6, "configuration refused");
+    place.configure(CONFIGURATION);
+    run("start", 0, "noonmarkd started");
+    run("start", 0, "runs already");
+    run("status", 0, "noonmarkd runs");
+    run("reload", 0, "");
+    run("restart", 0, "noonmarkd stopped\nnoonmarkd started");
+    run("stop", 0, "noonmarkd stopped");
+    run("status", 3, "does not run");
+    run("sing", 64, "usage:");
+    assert!(!place.folder.join("status.sock").exists(), "stopped in good order");
+}
+
+/// The init script, with everything it touches in one folder. What it started is stopped when dropped.
+struct Script {
+    folder: std::path::PathBuf,
+}
+
+impl Script {
+    fn run(&self, action: &str) -> std::process::Output {
+        Command::new("sh")
+            .args([concat!(env!("CARGO_MANIFEST_DIR"), "/dist/noonmarkd.init"), action])
+            .env("DAEMON", env!("CARGO_BIN_EXE_noonmarkd"))
+            .env("CONFIG", self.folder.join("noonmark.toml"))
+            .env("RUN", self.folder.join("run"))
+            .env("STATE", self.folder.join("state"))
+            .env("LOG", self.folder.join("log"))
+            .env("ACCOUNT", "no such account")
+            .output()
+            .expect("a shell")
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.run("stop");
+    }
+}
+
+#[test]
 fn no_packet_causes_a_log_line() {
     let place = Place::new();
     let daemon = place.start();
