@@ -12,12 +12,26 @@ pub fn root() -> PathBuf {
 }
 
 /// The cargo that started us, so that a chosen toolchain stays chosen.
+///
+/// What `cargo run` told us about our own package is taken out of its environment: build scripts that watch these
+/// variables would otherwise run again, and what depends on them be compiled again, each time cargo is used here after
+/// it was used elsewhere.
 pub fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let told = |name: &str| OF_OUR_PACKAGE.iter().any(|start| name.starts_with(start));
+        if name.to_str().is_some_and(told) {
+            command.env_remove(name);
+        }
+    }
     command
 }
+
+/// How the names of variables begin that cargo sets for the package it runs.
+const OF_OUR_PACKAGE: [&str; 5] =
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
 
 /// What `cargo metadata` tells, as far as the checks need it.
 #[derive(Deserialize)]

@@ -126,7 +126,7 @@ impl<'a> Server<'a> {
         serde_json::from_slice(&octets).map_err(|e| format!("status: {e}"))
     }
 
-    /// Waits until it listens on both ports.
+    /// Waits until it listens on both ports and, if it is one that takes a while to believe a clock, until it does.
     fn ready(mut self) -> Result<Self, String> {
         let (place, kind) = (self.place, self.kind);
         self.daemon.wait_for(START, || {
@@ -143,6 +143,19 @@ impl<'a> Server<'a> {
                 Err(format!("{} does not listen yet", kind.label()))
             }
         })?;
+        if kind == Kind::Ntpsec {
+            let lab = self.lab;
+            self.daemon.wait_for(2 * START, || {
+                let mut ntpq = lab.peers.command(Peers::NTPQ);
+                ntpq.args(["-c", "rv", "127.0.0.1"]);
+                let said = place.pair.server.output(LIMIT, &ntpq)?;
+                if said.contains("leap=00") {
+                    Ok(())
+                } else {
+                    Err(format!("not synchronised yet: {said}"))
+                }
+            })?;
+        }
         Ok(self)
     }
 }
@@ -199,7 +212,8 @@ fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
         }
         // The machine's own clock as a reference clock, so that it says it is synchronised.
         Kind::Ntpsec => format!(
-            "refclock local stratum 0 minpoll 0 maxpoll 0\n\
+            "refclock local stratum 0 minpoll 0 maxpoll 0 prefer\n\
+             restrict 127.0.0.1\n\
              nts enable\n\
              nts cert {folder}/chain.pem\n\
              nts key {folder}/key.pem\n\
