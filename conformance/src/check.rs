@@ -89,7 +89,7 @@ pub struct Shown {
 ///
 /// `lab` makes a fresh lab for each run of a check. The JSON goes to the file named by the variable
 /// `NOONMARK_REQUIREMENTS`, if it is set. Arguments as for any test binary: a word keeps only the checks and faults whose
-/// name or ids contain it (what the tables themselves lack is told in a full run only), `--list` only lists them.
+/// name contains it or whose id begins with it (what the tables themselves lack is told in a full run only), `--list` only lists them.
 ///
 /// Returns whether all held.
 pub fn run<L, F: Copy + 'static>(
@@ -101,7 +101,9 @@ pub fn run<L, F: Copy + 'static>(
     let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let wanted = |name: &str, ids: &[&str]| {
         words.is_empty()
-            || words.iter().any(|word| name.contains(*word) || ids.contains(&word.as_str()))
+            || words.iter().any(|word| {
+                name.contains(*word) || ids.iter().any(|id| id.starts_with(word.as_str()))
+            })
     };
     if arguments.iter().any(|word| word == "--list") {
         for check in checks {
