@@ -51,11 +51,10 @@ mod tests {
         let own = [std::process::id()];
         let before = by_processes(&own).unwrap();
         let begun = std::time::Instant::now();
-        while begun.elapsed().as_millis() < 60 {
-            std::hint::spin_loop();
+        // The kernel brings the account up to date at each tick only, and others may have the processor for a while.
+        while by_processes(&own).unwrap() == before {
+            assert!(begun.elapsed().as_secs() < 30, "nothing spent in 30 s");
         }
-        // The kernel brings the account up to date at each tick only, and others may have had the processor.
-        assert!(by_processes(&own).unwrap() > before);
     }
 
     #[test]

@@ -174,8 +174,8 @@ fn pin(processor: &str, inner: &Command) -> Command {
 fn build() -> Result<(), String> {
     let mut build = workspace::cargo();
     build.args(["build", "--release", "--locked", "-p", "noonmarkd", "-p", "noonmark-rig"]);
-    eprintln!("building noonmarkd and the rig, release profile");
-    child::output(Duration::from_secs(1800), &build).map(drop)
+    // Cargo shows its progress on standard error.
+    child::run(Duration::from_secs(1800), &build).or_say("cargo build --release")
 }
 
 /// The file's folder exists and is open only to its owner, as noonmarkd asks.
