@@ -7,6 +7,7 @@ mod daemon;
 mod folder;
 mod row;
 
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -252,17 +253,25 @@ impl Show {
     }
 }
 
-/// Answers per second out of a counter that only grows.
+/// Answers per second over the last seconds, out of a counter that only grows.
+///
+/// The daemon publishes its counters a moment after it answers, so one reading may miss the answer just received.
 #[derive(Default)]
 struct Rate {
-    last: Option<(u64, Mono)>,
+    readings: VecDeque<(u64, Mono)>,
 }
 
 impl Rate {
+    /// The rate now, once there is an earlier reading to compare with.
     fn of(&mut self, answers: u64, now: Mono) -> Option<f64> {
-        let (before, then) = self.last.replace((answers, now))?;
+        let is_old = |reading: &(u64, Mono)| now.since(reading.1) > RATE_OVER;
+        while self.readings.len() > 1 && self.readings.front().is_some_and(is_old) {
+            self.readings.pop_front();
+        }
+        self.readings.push_back((answers, now));
+        let (before, then) = *self.readings.front()?;
         let seconds = now.since(then).as_secs_f64();
-        (seconds > 0.0).then(|| answers.saturating_sub(before) as f64 / seconds)
+        (seconds >= SHORTEST_RATE_S).then(|| answers.saturating_sub(before) as f64 / seconds)
     }
 }
 
@@ -319,6 +328,10 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     parse_seconds(&(seconds * factor).to_string())
 }
 
+/// Long enough to smooth, short enough to be called live.
+const RATE_OVER: Duration = Duration::from_secs(5);
+/// Less time than this says nothing about answers per second.
+const SHORTEST_RATE_S: f64 = 0.15;
 /// On a terminal the headings come again before they have scrolled away.
 const HEADINGS_EVERY: u32 = 20;
 /// A loaded machine may be slow even on loopback.
@@ -356,10 +369,14 @@ mod tests {
     #[test]
     fn a_rate_needs_two_readings() {
         let mut rate = Rate::default();
-        assert_eq!(rate.of(10, Mono(0)), None);
-        assert_eq!(rate.of(14, Mono(2_000_000_000)), Some(2.0));
+        let second = |n: u64| Mono(n * 1_000_000_000);
+        assert_eq!(rate.of(10, second(0)), None);
+        assert_eq!(rate.of(11, Mono(1_000_000)), None);
+        assert_eq!(rate.of(14, second(2)), Some(2.0));
+        assert_eq!(rate.of(14, second(4)), Some(1.0));
+        assert_eq!(rate.of(14, second(100)), Some(0.0), "what is long past does not count");
         assert_eq!(
-            rate.of(0, Mono(3_000_000_000)),
+            rate.of(0, second(101)),
             Some(0.0),
             "a restarted server does not count backwards"
         );
