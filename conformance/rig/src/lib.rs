@@ -5,6 +5,7 @@
 //! | `ntp-load` | an open-loop generator of NTP requests, plain or under NTS, from many thousand client addresses |
 //! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
+//! | `no-clock` | starts another program behind a filter in which setting a clock does nothing and says it did |
 //!
 //! Start at [`load`], the generator's loop. It writes whole frames to one end of a pair of virtual interfaces
 //! ([`tap`], [`frame`]), so neither client addresses nor the client's protocol stack cost anything; requests are made
