@@ -345,7 +345,7 @@ impl Nts {
         sheet.line("valid from", certificate.not_before.clone());
         sheet.line("valid until", certificate.not_after.clone());
         sheet.line("SHA-256 of the key", certificate.spki_sha256.clone());
-        sheet.line("chain", format!("{} certificates", self.chain_length));
+        sheet.line("certificates sent", self.chain_length.to_string());
     }
 }
 

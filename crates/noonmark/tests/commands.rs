@@ -1,0 +1,154 @@
+//! `noonmark config` and `noonmark status` as people and monitors call them.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+use serde_json::{Value, json};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("noonmark-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("room");
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("room");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn noonmark(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_noonmark")).args(arguments).output().expect("it runs")
+}
+
+fn check(file: &Path, status: i32) -> (String, Value) {
+    let file = file.to_string_lossy();
+    let people = noonmark(&["config", "check", &file]);
+    let programs = noonmark(&["config", "check", &file, "--json"]);
+    assert_eq!(
+        (people.status.code(), programs.status.code()),
+        (Some(status), Some(status)),
+        "{file}"
+    );
+    let said = [people.stdout, people.stderr].concat();
+    (
+        String::from_utf8(said).expect("text"),
+        serde_json::from_slice(&programs.stdout).expect("JSON"),
+    )
+}
+
+#[test]
+fn a_good_configuration_is_called_good() {
+    let folder = Folder::new("good");
+    let file = folder.file("noonmark.toml", "[server]\nlisten = [\"127.0.0.1:11123\"]\n");
+    let (said, json) = check(&file, 0);
+    assert!(said.ends_with("good\n"), "{said}");
+    assert_eq!((&json["good"], &json["problems"]), (&json!(true), &json!([])));
+}
+
+#[test]
+fn everything_wrong_is_said_at_once_with_its_place() {
+    let folder = Folder::new("bad");
+    let file = folder.file("noonmark.toml", "[server]\nlisten = [\"nowhere\"]\nlocal-stratm = 3\n");
+    let (said, json) = check(&file, 2);
+    assert!(said.contains("noonmark.toml:2:") && said.contains("noonmark.toml:3:"), "{said}");
+    assert_eq!(json["good"], false);
+    let lines: Vec<_> = json["problems"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|problem| &problem["line"])
+        .collect();
+    assert_eq!(lines, [2, 3]);
+}
+
+#[test]
+fn a_key_that_does_not_belong_to_its_certificate_is_found() {
+    let folder = Folder::new("identity");
+    let pair = || rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&pair()).expect("a certificate");
+    folder.file("cert.pem", &certificate.pem());
+    folder.file("key.pem", &pair().serialize_pem());
+    let text = "[server]\nlisten = [\"127.0.0.1:11123\"]\n[nts]\nlisten = [\"127.0.0.1:14460\"]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let (said, json) = check(&folder.file("noonmark.toml", text), 2);
+    assert!(said.contains("certificate and key"), "{said}");
+    assert!(json["identity"].is_string(), "{json}");
+}
+
+#[test]
+fn a_missing_or_empty_file_is_an_error() {
+    let folder = Folder::new("empty");
+    check(&folder.0.join("missing.toml"), 2);
+    check(&folder.file("empty.toml", ""), 2);
+}
+
+#[test]
+fn the_defaults_are_a_configuration_and_a_list() {
+    let text = String::from_utf8(noonmark(&["config", "show", "--defaults"]).stdout).expect("text");
+    noonmark_config::parse(&text, Path::new("/etc/noonmark/noonmark.toml"))
+        .expect("the defaults are good");
+    let list: Value =
+        serde_json::from_slice(&noonmark(&["config", "show", "--defaults", "--json"]).stdout)
+            .expect("JSON");
+    let list = list.as_array().expect("a list");
+    assert!(list.iter().any(|key| key["table"] == "server"
+        && key["key"] == "listen"
+        && key["default"].is_string()));
+}
+
+/// A daemon that says `answer` to everybody who connects.
+fn daemon(folder: &Folder, answer: Vec<u8>) -> String {
+    let path = folder.0.join("status.sock");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(&answer);
+        }
+    });
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_state_of_a_daemon_is_shown_and_judged() {
+    for (ready, status) in [(true, 0), (false, 1)] {
+        let folder = Folder::new(&format!("status-{ready}"));
+        let state = json!({ "schema": 1, "version": "0.1.0", "ready": ready, "counters": { "ntp": { "received": 7 } } });
+        let socket = daemon(&folder, state.to_string().into_bytes());
+        let people = noonmark(&["status", "--socket", &socket]);
+        assert_eq!(people.status.code(), Some(status));
+        let said = String::from_utf8(people.stdout).expect("text");
+        assert!(said.contains("received") && said.contains("0.1.0"), "{said}");
+        let programs = noonmark(&["status", "--socket", &socket, "--json"]);
+        assert_eq!(programs.status.code(), Some(status));
+        assert_eq!(serde_json::from_slice::<Value>(&programs.stdout).expect("JSON"), state);
+    }
+}
+
+#[test]
+fn no_daemon_and_no_sense_are_critical() {
+    let folder = Folder::new("nobody");
+    let nobody = folder.0.join("status.sock").to_string_lossy().into_owned();
+    let output = noonmark(&["status", "--socket", &nobody, "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(said["error"].as_str().expect("a reason").contains("is noonmarkd running"), "{said}");
+    let socket = daemon(&folder, b"no JSON".to_vec());
+    assert_eq!(noonmark(&["status", "--socket", &socket]).status.code(), Some(2));
+}
