@@ -195,6 +195,8 @@ counters! {
     SendFailed = "send_failed";
     /// Attempts to receive that the kernel refused.
     ReceiveFailed = "receive_failed";
+    /// Requests with more extension fields than any client needs, or with a giant one; answered like others.
+    UnusualFields = "unusual_fields";
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use noonmark_nts::{RequestFields, RequestViolation, UniqueIdentifier, classify};
 use noonmark_packet::{DecodeError, HEADER_LEN, Mode, Packet, Trailer, Version};
 
 use crate::handover::Handover;
-use crate::{Counter, Versions};
+use crate::{Counter, Counters, Versions};
 
 /// What a datagram asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,11 +18,16 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// Looks at a datagram. Only the octets count; who sent it is for others to judge.
+    /// Looks at a datagram. Only the octets count; who sent it is for others to judge. What is unusual but no reason for silence is
+    /// noted in `counters`.
     ///
     /// # Errors
     /// The reason for silence.
-    pub(crate) fn read(datagram: &[u8], versions: Versions) -> Result<Self, Counter> {
+    pub(crate) fn read(
+        datagram: &[u8],
+        versions: Versions,
+        counters: &mut Counters,
+    ) -> Result<Self, Counter> {
         let first = *datagram.first().ok_or(Counter::DroppedEmpty)?;
         let version = Version::from_octet(first);
         // What other versions mean by the rest of the octet is not ours to guess.
@@ -30,7 +35,7 @@ impl Request {
             return Err(Counter::DroppedVersion);
         }
         match Mode::from_octet(first) {
-            Mode::Client => Self::read_client(datagram, version, versions),
+            Mode::Client => Self::read_client(datagram, version, versions, counters),
             // Clients of RFC 1059 (version 1) knew no mode and sent 0. An answer to mode 0 can itself be taken for a question, and
             // RFC 5905 figure 20 knows none, so they get silence; version 1 with mode 3 is answered.
             Mode::Reserved => Err(Counter::DroppedModeReserved),
@@ -43,7 +48,12 @@ impl Request {
         }
     }
 
-    fn read_client(datagram: &[u8], version: Version, versions: Versions) -> Result<Self, Counter> {
+    fn read_client(
+        datagram: &[u8],
+        version: Version,
+        versions: Versions,
+        counters: &mut Counters,
+    ) -> Result<Self, Counter> {
         let packet = Packet::parse(datagram).map_err(refusal_of_framing)?;
         if !versions.contains(version) {
             return Err(Counter::DroppedVersion);
@@ -51,7 +61,17 @@ impl Request {
         if datagram.len() == HEADER_LEN {
             return Ok(Self::Plain(None));
         }
-        match packet.contents().map_err(refusal_of_framing)?.trailer {
+        let contents = packet.contents().map_err(refusal_of_framing)?;
+        let mut count = 0;
+        let mut longest = 0;
+        for field in contents.fields {
+            count += 1;
+            longest = longest.max(field.body.len());
+        }
+        if count > MANY_FIELDS || longest > LONG_FIELD {
+            counters.count(Counter::UnusualFields);
+        }
+        match contents.trailer {
             Trailer::None => {}
             // No key is configured, so no MAC can be right; and who does not say "wrong key" cannot be made to say it to others.
             Trailer::Mac(_) => return Err(Counter::DroppedMac),
@@ -102,3 +122,7 @@ fn handed(datagram: &[u8], least: usize, kind: Handover) -> Result<Request, Coun
 
 /// Octets of a control message's header (RFC 9327 §2).
 const CONTROL_HEADER_LEN: usize = 12;
+/// More fields than this no client needs: identifier, cookie, seven placeholders, authenticator, and some unknown ones.
+const MANY_FIELDS: usize = 16;
+/// A longer field could not be answered in kind within the packets every path carries.
+const LONG_FIELD: usize = noonmark_nts::MAX_PACKET_LEN - HEADER_LEN;

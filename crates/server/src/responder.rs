@@ -163,7 +163,7 @@ impl Responder {
         if action == Action::Ignore {
             return Err(Counter::DroppedIgnored);
         }
-        match Request::read(slot.datagram(), self.policy.versions)? {
+        match Request::read(slot.datagram(), self.policy.versions, &mut self.counters)? {
             Request::HandOver(kind) => {
                 hand_over(slot, kind, &mut self.counters);
                 Ok(Plan::Silence)

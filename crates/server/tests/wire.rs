@@ -251,15 +251,19 @@ fn the_reference_time_is_never_in_the_future() {
 #[test]
 fn fields_that_are_well_framed_are_ignored_and_not_echoed() {
     let mut server = Server::new();
-    let mut check = |tail: Vec<u8>| {
+    let mut check = |tail: Vec<u8>, unusual: bool| {
+        let before = server.count(Counter::UnusualFields);
         let answer = server.ask(&[plain(), tail].concat()).expect("an answer");
         assert_eq!(answer.len(), 48);
+        assert_eq!(server.count(Counter::UnusualFields) - before, u64::from(unusual));
     };
-    check(field(FieldKind(0xf0ab), &[1; 24]));
-    check(field(FieldKind(0x7777), &[1; 1396]));
-    check(field(FieldKind::CHECKSUM_COMPLEMENT, &[0; 24]));
-    check([field(FieldKind(1), &[0; 12]), field(FieldKind(2), &[0; 24])].concat());
-    check([field(FieldKind(1), &[0; 12]).repeat(64), field(FieldKind(2), &[0; 24])].concat());
+    let last = field(FieldKind(2), &[0; 24]);
+    check(field(FieldKind(0xf0ab), &[1; 24]), false);
+    check(field(FieldKind(0x7777), &[1; 1396]), true);
+    check(field(FieldKind::CHECKSUM_COMPLEMENT, &[0; 24]), false);
+    check([field(FieldKind(1), &[0; 12]).repeat(15), last.clone()].concat(), false);
+    check([field(FieldKind(1), &[0; 12]).repeat(16), last.clone()].concat(), true);
+    check([field(FieldKind(1), &[0; 12]).repeat(64), last].concat(), true);
 }
 
 #[test]
