@@ -104,7 +104,7 @@ async fn demonstrate(
         ..Settings::new(Plan::Continuous { interval: arguments.interval }, clock::precision())
     };
     let ke_server = KeServer {
-        host: authority::HOST.to_owned(),
+        host: authority::ADDRESS.to_owned(),
         port: ports.ke,
         family: Family::V4,
         tls: trust::tls(Some(&authority::ca_file(folder.path())))?,
@@ -194,6 +194,9 @@ impl Show {
         let Ports { ntp, ke } = ports;
         let ca = authority::ca_file(folder.path());
         let ca = ca.display();
+        // Under Cargo nothing is installed.
+        let by_cargo = std::env::var_os("CARGO").is_some();
+        let noonmark = if by_cargo { "cargo run --quiet --bin noonmark --" } else { "noonmark" };
         self.say(&format!(
             "noonmarkd serves NTP on UDP port {ntp} and NTS key establishment on TCP port {ke} of {host}.\n\
              \n\
@@ -201,7 +204,7 @@ impl Show {
              \n    server {host} port {ntp} nts ntsport {ke} iburst\n    ntstrustedcerts {ca}\n\
              \n\
              or ask it by hand:\n\
-             \n    noonmark query {host} --nts --ke-port {ke} --ca {ca}\n",
+             \n    {noonmark} query {host} --nts --ke-port {ke} --ca {ca}\n",
             host = authority::HOST,
         ));
     }

@@ -99,7 +99,7 @@ fn a_signal_ends_it_cleanly_in_the_middle() {
             "answers/s",
             "ntstrustedcerts",
             "nts ntsport",
-            "noonmark query",
+            "query localhost --nts",
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }

@@ -1,20 +1,20 @@
 //! A certificate authority that lives as long as the demonstration.
 
 use std::error::Error;
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::folder::write_private;
 use noonmark_os::clock;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
 
-/// The name in the server's certificate.
+/// The name in the server's certificate, for whoever else wants to ask.
 pub(super) const HOST: &str = "localhost";
+/// The address in it, which needs no resolver.
+pub(super) const ADDRESS: &str = "127.0.0.1";
 
 /// Makes an authority and a certificate for this machine in `folder`: [`ca_file`], [`certificate_file`], [`key_file`].
 ///
@@ -26,7 +26,7 @@ pub(super) fn make(folder: &Path) -> Result<(), Box<dyn Error>> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
 
-    let mut params = CertificateParams::new([HOST, "127.0.0.1", "::1"].map(str::to_owned))?;
+    let mut params = CertificateParams::new([HOST, ADDRESS, "::1"].map(str::to_owned))?;
     name(&mut params, "Noonmark demonstration");
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -34,9 +34,9 @@ pub(super) fn make(folder: &Path) -> Result<(), Box<dyn Error>> {
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &authority)?;
 
-    write(&ca_file(folder), &authority.pem())?;
-    write(&certificate_file(folder), &certificate.pem())?;
-    write(&key_file(folder), &key.serialize_pem())?;
+    write_private(&ca_file(folder), &authority.pem())?;
+    write_private(&certificate_file(folder), &certificate.pem())?;
+    write_private(&key_file(folder), &key.serialize_pem())?;
     Ok(())
 }
 
@@ -63,13 +63,4 @@ fn name(params: &mut CertificateParams, common_name: &str) {
     params.not_before = epoch + Duration::from_secs(now.saturating_sub(DAY));
     params.not_after = epoch + Duration::from_secs(now + 2 * DAY);
     params.distinguished_name.push(DnType::CommonName, common_name);
-}
-
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?
-        .write_all(text.as_bytes())
 }

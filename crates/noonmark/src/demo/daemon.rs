@@ -14,7 +14,7 @@ use noonmark_os::process;
 use serde_json::Value;
 
 use super::authority;
-use super::folder::PrivateFolder;
+use super::folder::{PrivateFolder, write_private};
 use crate::status;
 
 /// Builds noonmarkd as this program was built, and says where it is.
@@ -113,8 +113,8 @@ impl Daemon {
         let addresses = loopback_addresses();
         let ports = free_ports(&addresses).map_err(failed("no free ports on loopback"))?;
         let configuration = folder.join("noonmark.toml");
-        fs::write(&configuration, configuration_text(folder, &addresses, ports))
-            .map_err(failed("configuration"))?;
+        let text = configuration_text(folder, &addresses, ports);
+        write_private(&configuration, &text).map_err(failed("configuration"))?;
         let log = folder.join("noonmarkd.log");
         let log_file = fs::File::create(&log).map_err(failed("log"))?;
         let mut command = Command::new(program);
