@@ -26,7 +26,8 @@ pub struct ClockState {
     /// Growth of the root dispersion in 10⁻⁹ s per second: 15 000 (15 ppm, RFC 5905 §7.2's PHI) for a clock that
     /// follows others, 0 for one that is itself what it serves.
     pub growth_ppb: u32,
-    /// When this was so, by the local clock the responder is given as `Mono`.
+    /// When this was so, by the local clock the responder is given as `Mono`: the frontend gives it `CLOCK_BOOTTIME`, which counts the
+    /// time asleep too.
     pub as_of: Mono,
     /// Time to read the clock, log2 s.
     pub precision: Precision,
