@@ -16,6 +16,7 @@ mod lint;
 mod netns;
 mod peers;
 mod report;
+mod requirements;
 mod safety;
 mod test;
 mod unit;
@@ -38,6 +39,8 @@ enum Chore {
     Test(test::Arguments),
     /// Measure what answers and handshakes cost, beside other people's servers
     Bench(bench::Arguments),
+    /// Write docs/requirements.md from a run of the requirement checks
+    Requirements,
     /// Make the root with other people's programs and say where it is
     Peers,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let result = match chore {
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Requirements => requirements::write(),
         Chore::Peers => peers::show(),
     };
     match result {

@@ -4,23 +4,36 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::report::Tally;
+use crate::requirements::Shown;
 use crate::test::Wish;
+use crate::workspace::Metadata;
 use crate::{child, workspace};
 
 /// Longest time for all of them together, compiling included.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
+/// The same for `--long`, which makes a million handshakes twice.
+const LONG_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+
 /// Runs them all, none stopping the others.
-pub fn run(_wish: &Wish) -> Tally {
+pub fn run(wish: &Wish) -> Tally {
     let mut tests = workspace::cargo();
     tests.args(["test", "--workspace", "--no-fail-fast", "--locked"]);
-    counted(&tests)
+    if wish.long {
+        tests.env("NOONMARK_EFFORT", "long");
+    }
+    let shown = Metadata::read().map(|metadata| Shown::at(&metadata.target_directory));
+    let asked = shown.as_ref().map_err(Clone::clone).and_then(|shown| shown.ask(&mut tests));
+    let mut tally = counted(if wish.long { LONG_LIMIT } else { LIMIT }, &tests);
+    let current = asked.and(shown).and_then(|shown| shown.compare());
+    tally.record("docs/requirements.md is what the checks showed", current);
+    tally
 }
 
 /// Runs a command that prints what Rust's test runner prints, and counts.
-fn counted(command: &Command) -> Tally {
+fn counted(limit: Duration, command: &Command) -> Tally {
     let mut count = Count::default();
-    let how = child::run_lines(LIMIT, command, |line| {
+    let how = child::run_lines(limit, command, |line| {
         println!("{line}");
         count.read(line);
     });
