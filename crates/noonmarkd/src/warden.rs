@@ -34,7 +34,7 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
         .map_err(Failure::while_doing(Status::System, "the clock page"))?;
     let precision = clock::precision();
     let local = settings.server.local;
-    page.publish(&clock_state(local, precision, clock::monotonic()).to_words());
+    page.publish(&clock_state(local, precision, clock::boot_time()).to_words());
     station.tell(&Message::ClockPage, &[page.descriptor()])?;
     if let Some(ring) = &ring {
         station.tell(&Message::CookieKeys(ring.keys()), &[])?;
@@ -46,7 +46,7 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
         if let Some(incoming) = station.poll()? {
             return Err(Ending::unexpected(&incoming.message));
         }
-        page.publish(&clock_state(local, precision, clock::monotonic()).to_words());
+        page.publish(&clock_state(local, precision, clock::boot_time()).to_words());
         if let Some(ring) = &mut ring
             && ring.turn(clock::realtime())
         {
