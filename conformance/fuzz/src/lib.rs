@@ -6,11 +6,11 @@
 //!
 //! | target | what it reads | what must hold |
 //! |---|---|---|
-//! | [`packet`] | a datagram | read or refused, never both; what is read covers every octet and writes back the same |
-//! | [`fields`] | extension fields, in the clear and encrypted | written fields read back; the walk stops where framing ends |
-//! | [`cookie`] | a cookie, a stored key ring | opens only if sealing makes the same octets; one changed bit closes it |
-//! | [`records`] | NTS-KE records and messages | cutting the stream elsewhere changes nothing; what is read writes back the same |
-//! | [`responder`] | datagrams to a whole server | no answer longer than its request; a packet that fails a check changes no state |
+//! | [`packet()`] | a datagram | read or refused, never both; what is read covers every octet and writes back the same |
+//! | [`fields()`] | extension fields, in the clear and encrypted | written fields read back; the walk stops where framing ends |
+//! | [`cookie()`] | a cookie, a stored key ring | opens only if sealing makes the same octets; one changed bit closes it |
+//! | [`records()`] | NTS-KE records and messages | cutting the stream elsewhere changes nothing; what is read writes back the same |
+//! | [`responder()`] | datagrams to a whole server | no answer longer than its request; a packet that fails a check changes no state |
 //!
 //! And for all of them: no panic, no overflow (it is checked), no loop without end (the engine's time limit).
 //!
