@@ -7,6 +7,7 @@ mod authority;
 mod cells;
 mod client;
 mod lab;
+mod network;
 mod server;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ use crate::report::Tally;
 use crate::test::Wish;
 use crate::workspace::Metadata;
 use crate::{build, netns};
-use cells::{Cell, Figures};
+use cells::{Cell, Figures, Miss};
 use lab::{Lab, Place};
 
 /// Cells that run at the same time. Most of a cell's time is waiting.
@@ -30,6 +31,7 @@ const AT_ONCE: usize = 12;
 pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     let mut cells = cells::all(wish.long);
+    cells.extend(network::all());
     cells.retain(|cell| wish.cell.as_ref().is_none_or(|text| cell.name.contains(text.as_str())));
     let metadata = match Metadata::read() {
         Ok(metadata) => metadata,
@@ -62,13 +64,17 @@ pub fn run(wish: &Wish) -> Tally {
     for (name, took, result) in rows {
         twin.push(as_json(&name, took, &result));
         let shown = result.as_ref().map(show).unwrap_or_default();
-        tally.record(&format!("{name}{shown}"), result.map(drop));
+        match result {
+            Ok(_) => tally.record(&format!("{name}{shown}"), Ok(())),
+            Err(Miss::Failed(what)) => tally.record(&name, Err(what)),
+            Err(Miss::NotRun(reason)) => tally.record_not_run(&name, &reason),
+        }
     }
     tally.record("the rows as JSON", write_twin(&target.join("interop.json"), &twin));
     tally
 }
 
-type Row = (String, Duration, Result<Figures, String>);
+type Row = (String, Duration, Result<Figures, Miss>);
 
 fn run_cells(lab: &Lab, cells: Vec<Cell>) -> Vec<Row> {
     let count = cells.len();
@@ -79,8 +85,9 @@ fn run_cells(lab: &Lab, cells: Vec<Cell>) -> Vec<Row> {
             scope.spawn(|| {
                 while let Some((number, cell)) = next(&queue) {
                     let started = Instant::now();
-                    let result =
-                        Place::new(lab, &cell.name).and_then(|place| (cell.run)(lab, &place));
+                    let result = Place::new(lab, number, &cell.name)
+                        .map_err(Miss::from)
+                        .and_then(|place| (cell.run)(lab, &place));
                     let row = (cell.name, started.elapsed(), result);
                     rows.lock().expect("no other cell panicked").push((number, row));
                 }
@@ -102,10 +109,11 @@ fn show(figures: &Figures) -> String {
     format!(": {}", words.join(", "))
 }
 
-fn as_json(name: &str, took: Duration, result: &Result<Figures, String>) -> Value {
+fn as_json(name: &str, took: Duration, result: &Result<Figures, Miss>) -> Value {
     let (verdict, figures, reason) = match result {
         Ok(figures) => ("passed", figures.clone(), None),
-        Err(reason) => ("failed", Figures::new(), Some(reason)),
+        Err(Miss::Failed(reason)) => ("failed", Figures::new(), Some(reason)),
+        Err(Miss::NotRun(reason)) => ("not run", Figures::new(), Some(reason)),
     };
     json!({ "cell": name, "verdict": verdict, "seconds": took.as_secs(), "figures": figures, "reason": reason })
 }

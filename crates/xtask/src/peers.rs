@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::apt::{self, Consent, Needed};
 use crate::child;
-use crate::workspace::Metadata;
+use crate::workspace::{self, Metadata};
 
 /// Packages unpacked under `/peers/NAME` of the root, with what belongs to the same peer.
 const PACKAGES: &[(&str, &[&str])] = &[
@@ -123,6 +123,27 @@ impl Peers {
         };
         make().map_err(|e: std::io::Error| format!("{}: {e}", outside.display()))?;
         Ok((outside, inside))
+    }
+
+    /// ntpd-rs 1.9 beside the root, built from its crate the first time, which takes minutes. Its daemon's path.
+    ///
+    /// # Errors
+    /// What cargo says.
+    pub fn newer_ntpd_rs(&self) -> Result<PathBuf, String> {
+        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().map_err(|e| e.to_string())?;
+        let home = self.root.with_file_name("ntpd-1.9");
+        let daemon = home.join("bin/ntp-daemon");
+        if !daemon.is_file() {
+            println!("building ntpd-rs 1.9.0 in {}", home.display());
+            let mut install = workspace::cargo();
+            install
+                .args(["install", "--locked", "ntpd", "--version", "1.9.0", "--root"])
+                .arg(&home);
+            install.arg("--target-dir").arg(home.join("build"));
+            child::output(Duration::from_secs(60 * 60), &install)?;
+        }
+        Ok(daemon)
     }
 
     /// What each peer calls itself: name and version of the package.

@@ -46,7 +46,7 @@ impl Authority {
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
         let mut server = CertificateParams::new(vec![NAME_V4.to_owned(), NAME_V6.to_owned()])?;
-        for address in [SERVER_V4, SERVER_V6] {
+        for address in [SERVER_V4, SERVER_V6, "127.0.0.1"] {
             let address = address.parse().expect("the addresses of the namespaces are well formed");
             server.subject_alt_names.push(SanType::IpAddress(address));
         }

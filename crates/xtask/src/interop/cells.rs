@@ -20,63 +20,57 @@ pub struct Cell {
     pub run: Run,
 }
 
-type Run = Box<dyn Fn(&Lab, &Place) -> Result<Figures, String> + Send>;
+type Run = Box<dyn Fn(&Lab, &Place) -> Result<Figures, Miss> + Send>;
+
+/// Why a cell has no figures.
+#[derive(Debug)]
+pub enum Miss {
+    /// Something did not hold.
+    Failed(String),
+    /// It could not be tried here.
+    NotRun(String),
+}
+
+impl From<String> for Miss {
+    fn from(what: String) -> Self {
+        Self::Failed(what)
+    }
+}
 
 /// Every cell of the stage.
 pub fn all(long: bool) -> Vec<Cell> {
-    let mut cells = Vec::new();
+    let time = if long { LONG } else { TURNED_WITHIN };
+    let keeps_time = |client, server, family, accepted, aead| {
+        KeepsTime { client, server, family, accepted, aead, time }.cell()
+    };
     // The harness itself: two programs that are known to work together.
-    cells.push(keeps_time(
-        client::Kind::Chrony,
-        server::Kind::Chrony,
-        Family::V4,
-        &[],
-        Some(30),
-        long,
-    ));
+    let mut cells =
+        vec![keeps_time(client::Kind::Chrony, server::Kind::Chrony, Family::V4, &[], 30)];
     for family in Family::ALL {
-        cells.push(keeps_time(
-            client::Kind::Chrony,
-            server::Kind::Noonmarkd,
-            family,
-            &[],
-            Some(30),
-            long,
-        ));
-        cells.push(keeps_time(
-            client::Kind::Chrony,
-            server::Kind::Noonmarkd,
-            family,
-            &[],
-            Some(15),
-            long,
-        ));
-        cells.push(keeps_time(
-            client::Kind::Ntpsec,
-            server::Kind::Noonmarkd,
-            family,
-            &[],
-            None,
-            long,
-        ));
-        cells.push(keeps_time(
-            client::Kind::NtpdRs,
-            server::Kind::Noonmarkd,
-            family,
-            &[],
-            None,
-            long,
-        ));
+        for (client, aead) in [
+            (client::Kind::Chrony, 30),
+            (client::Kind::Chrony, 15),
+            (client::Kind::Ntpsec, 15),
+            (client::Kind::NtpdRs, 15),
+        ] {
+            cells.push(keeps_time(client, server::Kind::Noonmarkd, family, &[], aead));
+        }
+        if long {
+            cells.push(keeps_time(
+                client::Kind::NewerNtpdRs,
+                server::Kind::Noonmarkd,
+                family,
+                &[],
+                15,
+            ));
+            cells.push(answers_us(server::Kind::NewerNtpdRs, family, 15, true));
+            cells.push(answers_us(server::Kind::NewerNtpdRs, family, 17, true));
+        }
     }
-    // Theirs that know AES-SIV-CMAC-512 get it where we prefer it.
-    cells.push(keeps_time(
-        client::Kind::NtpdRs,
-        server::Kind::Noonmarkd,
-        Family::V4,
-        &[17, 15],
-        None,
-        long,
-    ));
+    // Those who know AES-SIV-CMAC-512 get it where the server prefers it.
+    for client in [client::Kind::Ntpsec, client::Kind::NtpdRs] {
+        cells.push(keeps_time(client, server::Kind::Noonmarkd, Family::V4, &[17, 15], 17));
+    }
     for family in Family::ALL {
         for (server, aead, compliant) in [
             (server::Kind::Chrony, 30, true),
@@ -110,41 +104,35 @@ const LONG: Duration = Duration::from_secs(10 * 60);
 const OFFSET_BOUND_S: f64 = 0.010;
 
 /// Somebody's client keeps time with a server over NTS, across a restart and a turn of the cookie keys.
-fn keeps_time(
-    client: client::Kind,
-    server: server::Kind,
-    family: Family,
-    accepted: &'static [u16],
-    aead: Option<u16>,
-    long: bool,
-) -> Cell {
-    let offered = aead.map(|aead| format!(", AEAD {aead}")).unwrap_or_default();
-    let limited =
-        if accepted.is_empty() { String::new() } else { format!(", server accepts {accepted:?}") };
-    Cell {
-        name: format!(
-            "{} from {}, {}{offered}{limited}",
-            client.label(),
-            server.label(),
-            family.label()
-        ),
-        run: Box::new(move |lab, place| {
-            let watch = KeepsTime { client, server, family, accepted, aead, long };
-            watch.run(lab, place)
-        }),
-    }
-}
-
+#[derive(Clone, Copy)]
 struct KeepsTime {
     client: client::Kind,
     server: server::Kind,
     family: Family,
+    /// AEADs the server accepts, the most wanted first; empty for its default.
     accepted: &'static [u16],
-    aead: Option<u16>,
-    long: bool,
+    /// The one that has to be agreed.
+    aead: u16,
+    /// How long, counted from the first start.
+    time: Duration,
 }
 
 impl KeepsTime {
+    fn cell(self) -> Cell {
+        let Self { client, server, family, accepted, aead, .. } = self;
+        let limited =
+            if accepted.is_empty() { String::new() } else { format!(" preferred of {accepted:?}") };
+        Cell {
+            name: format!(
+                "{} from {}, {}, AEAD {aead}{limited}",
+                client.label(),
+                server.label(),
+                family.label()
+            ),
+            run: Box::new(move |lab, place| Ok(self.run(lab, place)?)),
+        }
+    }
+
     fn run(&self, lab: &Lab, place: &Place) -> Result<Figures, String> {
         let server = Server::start(self.server, lab, place, self.accepted)?;
         let started = Instant::now();
@@ -164,8 +152,7 @@ impl KeepsTime {
         })?;
         watch.see(&again)?;
 
-        let until = if self.long { LONG } else { TURNED_WITHIN };
-        watch.go_on(&mut client, until.saturating_sub(started.elapsed()))?;
+        watch.go_on(&mut client, self.time.saturating_sub(started.elapsed()))?;
         let last = client.look()?;
         watch.see(&last)?;
         let after = server.answered()?;
@@ -173,7 +160,7 @@ impl KeepsTime {
 
         let mut figures = Figures::new();
         figures.insert("selected_after_s".into(), json!(round(selected_after.as_secs_f64())));
-        figures.insert("aead".into(), json!(last.aead));
+        figures.insert("aead".into(), json!(self.aead));
         figures.insert("largest_offset_us".into(), json!(round(watch.largest_offset_s * 1e6)));
         figures.insert("accepted".into(), json!(last.accepted));
         figures.insert("answered_nts".into(), json!(before.nts + after.nts));
@@ -211,9 +198,9 @@ impl KeepsTime {
         must(last.cookies > 0, "the client has no cookies left")?;
         must(last.refused == 0, "the client refused answers")?;
         must(last.establishments == 1, "the client had to establish keys again")?;
-        if let Some(aead) = self.aead {
-            must(last.aead == Some(u64::from(aead)), "another AEAD was agreed")?;
-        }
+        let told: Vec<u64> = last.aead.into_iter().chain(before.aead.map(u64::from)).collect();
+        must(!told.is_empty(), "neither side tells which AEAD was agreed")?;
+        must(told.iter().all(|aead| *aead == u64::from(self.aead)), "another AEAD was agreed")?;
         if self.server == server::Kind::Noonmarkd {
             must(
                 after.epoch > first_epoch && first_epoch.is_some(),
@@ -266,7 +253,7 @@ fn answers_us(server: server::Kind, family: Family, aead: u16, compliant: bool) 
         name: format!("noonmark from {}, {}, AEAD {aead}{without}", server.label(), family.label()),
         run: Box::new(move |lab, place| {
             let _server = Server::start(server, lab, place, &[])?;
-            query(lab, place, family, aead, compliant)
+            Ok(query(lab, place, family, aead, compliant)?)
         }),
     }
 }

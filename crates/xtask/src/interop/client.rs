@@ -17,8 +17,10 @@ pub enum Kind {
     Chrony,
     /// NTPsec's ntpd.
     Ntpsec,
-    /// ntpd-rs' ntp-daemon.
+    /// ntpd-rs' ntp-daemon, as Debian has it.
     NtpdRs,
+    /// A newer one, built from its crate.
+    NewerNtpdRs,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Self::Chrony => "chronyd",
             Self::Ntpsec => "NTPsec",
             Self::NtpdRs => "ntpd-rs",
+            Self::NewerNtpdRs => "ntpd-rs 1.9",
         }
     }
 }
@@ -64,7 +67,7 @@ pub struct Client<'a> {
 const LIMIT: Duration = Duration::from_secs(15);
 
 impl<'a> Client<'a> {
-    /// Starts one that knows a single server, with NTS, polled every second or two. `aead`: the only one to offer, for
+    /// Starts one that knows a single server, with NTS, polled every second or two. `aead`: the one to offer, for
     /// clients that can be told.
     ///
     /// # Errors
@@ -74,12 +77,13 @@ impl<'a> Client<'a> {
         lab: &'a Lab,
         place: &'a Place,
         family: Family,
-        aead: Option<u16>,
+        aead: u16,
     ) -> Result<Self, String> {
         let command = match kind {
             Kind::Chrony => chrony(lab, place, family, aead)?,
-            Kind::Ntpsec => ntpsec(lab, place, family)?,
+            Kind::Ntpsec => ntpsec(lab, place, family, aead)?,
             Kind::NtpdRs => ntpd_rs(lab, place, family)?,
+            Kind::NewerNtpdRs => newer_ntpd_rs(lab, place, family)?,
         };
         let daemon = place.pair.client.start(&command, &place.path("client.log"))?;
         Ok(Self { kind, place, lab, daemon })
@@ -93,7 +97,7 @@ impl<'a> Client<'a> {
         match self.kind {
             Kind::Chrony => self.look_at_chrony(),
             Kind::Ntpsec => self.look_at_ntpsec(),
-            Kind::NtpdRs => self.look_at_ntpd_rs(),
+            Kind::NtpdRs | Kind::NewerNtpdRs => self.look_at_ntpd_rs(),
         }
     }
 
@@ -156,19 +160,19 @@ impl<'a> Client<'a> {
     }
 
     fn look_at_ntpd_rs(&self) -> Result<Seen, String> {
-        let octets = Place::read_socket(&self.place.path("observe.sock"))?;
+        let octets = self.place.read_socket("observe.sock")?;
         read_ntpd_rs(&octets, &self.daemon.said())
             .ok_or_else(|| String::from_utf8_lossy(&octets).into_owned())
     }
 }
 
-fn chrony(lab: &Lab, place: &Place, family: Family, aead: Option<u16>) -> Result<Command, String> {
+fn chrony(lab: &Lab, place: &Place, family: Family, aead: u16) -> Result<Command, String> {
     let (name, folder) = (family.server_name(), &place.inside);
-    let aeads = aead.map(|aead| format!("ntsaeads {aead}\n")).unwrap_or_default();
     let text = format!(
         "server {name} nts iburst minpoll 0 maxpoll 0\n\
          authselectmode require\n\
-         ntstrustedcerts {folder}/ca.pem\n{aeads}\
+         ntstrustedcerts {folder}/ca.pem\n\
+         ntsaeads {aead}\n\
          cmdport 0\n\
          bindcmdaddress {folder}/client.sock\n\
          pidfile {folder}/client.pid\n"
@@ -179,10 +183,12 @@ fn chrony(lab: &Lab, place: &Place, family: Family, aead: Option<u16>) -> Result
     Ok(command)
 }
 
-fn ntpsec(lab: &Lab, place: &Place, family: Family) -> Result<Command, String> {
+fn ntpsec(lab: &Lab, place: &Place, family: Family, aead: u16) -> Result<Command, String> {
+    // Its name for 17; without a word it offers 15.
+    let aead = if aead == 17 { "nts aead AES_SIV_CMAC_512\n" } else { "" };
     let (name, folder) = (family.server_name(), &place.inside);
     let text = format!(
-        "disable ntp\n\
+        "disable ntp\n{aead}\
          restrict 127.0.0.1\n\
          server {name} nts ca {folder}/ca.pem iburst minpoll 0 maxpoll 0\n\
          logfile {folder}/ntpsec.log\n"
@@ -194,7 +200,25 @@ fn ntpsec(lab: &Lab, place: &Place, family: Family) -> Result<Command, String> {
 }
 
 fn ntpd_rs(lab: &Lab, place: &Place, family: Family) -> Result<Command, String> {
-    let (name, folder) = (family.server_name(), &place.inside);
+    write_ntpd_rs(place, &place.inside, family)?;
+    let mut daemon = lab.peers.command(Peers::NTP_DAEMON);
+    daemon.arg("-c").arg(format!("{}/client.toml", place.inside));
+    daemon.env("NO_COLOR", "1");
+    // It leaves at once where it may not set the clock.
+    Ok(lab.without_clock(&daemon))
+}
+
+fn newer_ntpd_rs(lab: &Lab, place: &Place, family: Family) -> Result<Command, String> {
+    write_ntpd_rs(place, &place.outside.display().to_string(), family)?;
+    let mut daemon = lab.newer_ntpd_rs()?;
+    daemon.arg("-c").arg(place.path("client.toml"));
+    daemon.env("NO_COLOR", "1");
+    Ok(daemon)
+}
+
+/// `folder`: the place as the daemon will see it.
+fn write_ntpd_rs(place: &Place, folder: &str, family: Family) -> Result<(), String> {
+    let name = family.server_name();
     let text = format!(
         "[observability]\n\
          log-level = \"info\"\n\
@@ -209,12 +233,7 @@ fn ntpd_rs(lab: &Lab, place: &Place, family: Family) -> Result<Command, String> 
          [synchronization]\n\
          minimum-agreeing-sources = 1\n"
     );
-    place.write("client.toml", &text)?;
-    let mut daemon = lab.peers.command(Peers::NTP_DAEMON);
-    daemon.arg("-c").arg(format!("{folder}/client.toml"));
-    daemon.env("NO_COLOR", "1");
-    // It leaves at once where it may not set the clock.
-    Ok(lab.without_clock(&daemon))
+    place.write("client.toml", &text).map(drop)
 }
 
 /// From chronyc's `ntpdata` (for people), `authdata` and `sources` (with commas).

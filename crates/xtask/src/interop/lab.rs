@@ -1,7 +1,7 @@
 //! What all cells share, and the place each has to itself.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::authority::{Authority, NAME_V4, NAME_V6};
@@ -47,6 +47,18 @@ impl Lab {
         shell.args(["-euc", "mount --bind \"$0\" /etc/hosts; exec \"$@\""]);
         shell.arg(&self.hosts).arg(self.programs.join(name));
         shell
+    }
+
+    /// The newer ntpd-rs, which is built from its crate the first time: outside the peers' root, with the test names
+    /// and behind the filter.
+    ///
+    /// # Errors
+    /// When building it fails.
+    pub fn newer_ntpd_rs(&self) -> Result<Command, String> {
+        let mut names = Command::new("sh");
+        names.args(["-euc", "mount --bind \"$0\" /etc/hosts; exec \"$@\""]).arg(&self.hosts);
+        names.arg(self.programs.join("no-clock")).arg(self.peers.newer_ntpd_rs()?);
+        Ok(names)
     }
 
     /// A peer's daemon behind a filter that lets it believe it set the clock.
@@ -99,16 +111,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// Makes namespaces and an empty folder with the certificates.
+    /// Makes namespaces and an empty folder with the certificates. The folder is named by a number, since the path of a
+    /// socket has little room; its file `cell` says whose it is.
     ///
     /// # Errors
     /// What `ip` or the file system says.
-    pub fn new(lab: &Lab, name: &str) -> Result<Self, String> {
-        let plain: String =
-            name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let (outside, inside) = lab.peers.folder(&plain)?;
+    pub fn new(lab: &Lab, number: usize, name: &str) -> Result<Self, String> {
+        let (outside, inside) = lab.peers.folder(&number.to_string())?;
         lab.authority.write(&outside)?;
-        Ok(Self { pair: Pair::new()?, outside, inside })
+        let place = Self { pair: Pair::new()?, outside, inside };
+        place.write("cell", &format!("{name}\n"))?;
+        Ok(place)
     }
 
     /// Writes a file into the folder.
@@ -130,15 +143,19 @@ impl Place {
     ///
     /// # Errors
     /// What the socket says.
-    pub fn read_socket(path: &Path) -> Result<Vec<u8>, String> {
+    pub fn read_socket(&self, name: &str) -> Result<Vec<u8>, String> {
         use std::io::Read;
+        use std::os::fd::AsRawFd;
         let ask = || {
+            // Through the folder's descriptor the path is short, wherever the folder lies.
+            let folder = fs::File::open(&self.outside)?;
+            let path = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
             let mut socket = std::os::unix::net::UnixStream::connect(path)?;
             socket.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
             let mut answer = Vec::new();
             socket.read_to_end(&mut answer)?;
             Ok(answer)
         };
-        ask().map_err(|e: std::io::Error| format!("{}: {e}", path.display()))
+        ask().map_err(|e: std::io::Error| format!("{}: {e}", self.path(name).display()))
     }
 }

@@ -19,8 +19,10 @@ pub enum Kind {
     Chrony,
     /// NTPsec's ntpd.
     Ntpsec,
-    /// ntpd-rs' ntp-daemon.
+    /// ntpd-rs' ntp-daemon, as Debian has it.
     NtpdRs,
+    /// A newer one, built from its crate.
+    NewerNtpdRs,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Chrony => "chronyd",
             Self::Ntpsec => "NTPsec",
             Self::NtpdRs => "ntpd-rs",
+            Self::NewerNtpdRs => "ntpd-rs 1.9",
         }
     }
 }
@@ -44,6 +47,8 @@ pub struct Answered {
     pub plain: u64,
     /// Number of the cookie key in use, where the server tells.
     pub epoch: Option<u64>,
+    /// The AEAD agreed in key establishments, where the server tells and there was only one.
+    pub aead: Option<u16>,
 }
 
 /// A running server.
@@ -71,6 +76,18 @@ impl<'a> Server<'a> {
         aeads: &[u16],
     ) -> Result<Self, String> {
         configure(kind, place, aeads)?;
+        Self { kind, lab, place, daemon: launch(kind, lab, place)? }.ready()
+    }
+
+    /// Starts ours with a configuration of the caller's, whose state folder is `state` and whose status socket
+    /// `status.sock`, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_ours(lab: &'a Lab, place: &'a Place, configuration: &str) -> Result<Self, String> {
+        make_state_folder(place)?;
+        place.write(CONFIGURATION, configuration)?;
+        let kind = Kind::Noonmarkd;
         Self { kind, lab, place, daemon: launch(kind, lab, place)? }.ready()
     }
 
@@ -121,14 +138,25 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn status(&self) -> Result<Value, String> {
-        let octets = Place::read_socket(&self.place.path("status.sock"))?;
-        serde_json::from_slice(&octets).map_err(|e| format!("status: {e}"))
+    /// Our server's whole account of itself.
+    ///
+    /// # Errors
+    /// When the socket does not answer.
+    pub fn status(&self) -> Result<Value, String> {
+        status(self.place)
     }
 
-    /// Waits until it listens on both ports and, if it is one that takes a while to believe a clock, until it does.
+    /// Waits until it listens on both ports and, if it is one that takes a while to believe a clock, until it does;
+    /// ours, until it says that it is ready.
     fn ready(mut self) -> Result<Self, String> {
         let (place, kind) = (self.place, self.kind);
+        if kind == Kind::Noonmarkd {
+            self.daemon.wait_for(START, || match status(place)?.get("ready") {
+                Some(Value::Bool(true)) => Ok(()),
+                other => Err(format!("ready is {other:?}")),
+            })?;
+            return Ok(self);
+        }
         self.daemon.wait_for(START, || {
             let mut sockets = Command::new("ss");
             sockets.args(["-H", "-l", "-n", "-t", "-u"]);
@@ -160,18 +188,34 @@ impl<'a> Server<'a> {
     }
 }
 
+fn status(place: &Place) -> Result<Value, String> {
+    let octets = place.read_socket("status.sock")?;
+    serde_json::from_slice(&octets).map_err(|e| format!("status: {e}"))
+}
+
+fn make_state_folder(place: &Place) -> Result<(), String> {
+    let folder = place.path("state");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| {
+            std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        })
+        .map_err(|e| format!("{}: {e}", folder.display()))
+}
+
+/// The server's configuration in the folder of its place.
+const CONFIGURATION: &str = "server.conf";
+
 fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
-    let folder = &place.inside;
+    let inside = if kind == Kind::NewerNtpdRs {
+        place.outside.display().to_string()
+    } else {
+        place.inside.clone()
+    };
+    let folder = &inside;
     let numbers: Vec<String> = aeads.iter().map(u16::to_string).collect();
     let text = match kind {
         Kind::Noonmarkd => {
-            std::fs::create_dir_all(place.path("state"))
-                .map_err(|e| format!("state folder: {e}"))?;
-            std::fs::set_permissions(
-                place.path("state"),
-                std::os::unix::fs::PermissionsExt::from_mode(0o700),
-            )
-            .map_err(|e| format!("state folder: {e}"))?;
+            make_state_folder(place)?;
             let aeads = if numbers.is_empty() {
                 String::new()
             } else {
@@ -220,7 +264,7 @@ fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
              nts cookie {folder}/cookies\n\
              logfile {folder}/server.log\n"
         ),
-        Kind::NtpdRs => format!(
+        Kind::NtpdRs | Kind::NewerNtpdRs => format!(
             "[[server]]\n\
              listen = \"[::]:123\"\n\
              [[nts-ke-server]]\n\
@@ -231,16 +275,16 @@ fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
              local-stratum = 1\n"
         ),
     };
-    place.write("server.conf", &text).map(drop)
+    place.write(CONFIGURATION, &text).map(drop)
 }
 
 fn launch(kind: Kind, lab: &Lab, place: &Place) -> Result<Daemon, String> {
     let (server, log) = (&place.pair.server, place.path(LOG));
-    let file = format!("{}/server.conf", place.inside);
+    let file = format!("{}/{CONFIGURATION}", place.inside);
     match kind {
         Kind::Noonmarkd => {
             let mut command = lab.program("noonmarkd");
-            command.arg("--config").arg(place.path("server.conf"));
+            command.arg("--config").arg(place.path(CONFIGURATION));
             server.start_here(&command, &log)
         }
         Kind::Chrony => {
@@ -252,6 +296,11 @@ fn launch(kind: Kind, lab: &Lab, place: &Place) -> Result<Daemon, String> {
             let mut command = lab.peers.command(Peers::NTPD);
             command.args(["-n", "-c", &file]);
             server.start(&lab.without_clock(&command), &log)
+        }
+        Kind::NewerNtpdRs => {
+            let mut command = lab.newer_ntpd_rs()?;
+            command.arg("-c").arg(place.path(CONFIGURATION));
+            server.start(&command, &log)
         }
         Kind::NtpdRs => {
             let mut command = lab.peers.command(Peers::NTP_DAEMON);
@@ -267,7 +316,19 @@ const LOG: &str = "server.out";
 fn noonmarkd_answered(status: &Value) -> Option<Answered> {
     let counter = |name: &str| status.get("counters")?.get("ntp")?.get(name)?.as_u64();
     let epoch = status.get("cookies").and_then(|cookies| cookies.get("epoch")?.as_u64());
-    Some(Answered { nts: counter("answered_nts")?, plain: counter("answered_plain")?, epoch })
+    let aeads = [
+        (15, "served_aes_siv_cmac_256"),
+        (17, "served_aes_siv_cmac_512"),
+        (30, "served_aes_128_gcm_siv"),
+    ];
+    let served = |name: &str| status.get("counters")?.get("ke")?.get(name)?.as_u64();
+    let agreed: Vec<u16> = aeads
+        .into_iter()
+        .filter(|(_, name)| served(name).unwrap_or(0) > 0)
+        .map(|(id, _)| id)
+        .collect();
+    let aead = if let [only] = agreed[..] { Some(only) } else { None };
+    Some(Answered { nts: counter("answered_nts")?, plain: counter("answered_plain")?, epoch, aead })
 }
 
 fn chrony_answered(text: &str) -> Option<Answered> {
@@ -277,7 +338,12 @@ fn chrony_answered(text: &str) -> Option<Answered> {
     };
     let (received, dropped) = (count("NTP packets received")?, count("NTP packets dropped")?);
     let nts = count("Authenticated NTP packets")?;
-    Some(Answered { nts, plain: received.saturating_sub(nts).saturating_sub(dropped), epoch: None })
+    Some(Answered {
+        nts,
+        plain: received.saturating_sub(nts).saturating_sub(dropped),
+        epoch: None,
+        aead: None,
+    })
 }
 
 #[cfg(test)]
@@ -286,10 +352,15 @@ mod tests {
 
     #[test]
     fn our_own_account_is_read() {
-        let status = r#"{"cookies":{"epoch":7},"counters":{"ntp":{"received":3,"answered_nts":2,"answered_plain":1}}}"#;
+        let status = r#"{"cookies":{"epoch":7},"counters":{
+            "ntp":{"received":3,"answered_nts":2,"answered_plain":1},
+            "ke":{"served_aes_siv_cmac_256":0,"served_aes_siv_cmac_512":4}}}"#;
         let answered = noonmarkd_answered(&serde_json::from_str(status).expect("JSON"))
             .expect("as documented");
-        assert_eq!((answered.nts, answered.plain, answered.epoch), (2, 1, Some(7)));
+        assert_eq!(
+            (answered.nts, answered.plain, answered.epoch, answered.aead),
+            (2, 1, Some(7), Some(17))
+        );
     }
 
     #[test]
