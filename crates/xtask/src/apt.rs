@@ -28,8 +28,7 @@ pub struct Consent {
 /// # Errors
 /// What to install, when it may not or cannot be installed from here.
 pub fn ensure(needed: &[Needed], consent: Consent) -> Result<(), String> {
-    let missing: Vec<&str> =
-        needed.iter().filter(|n| !is_there(n.program)).map(|needed| needed.package).collect();
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -45,6 +44,11 @@ pub fn ensure(needed: &[Needed], consent: Consent) -> Result<(), String> {
         None => Ok(()),
         Some(needed) => Err(format!("package {} did not bring {}", needed.package, needed.program)),
     }
+}
+
+/// Packages of those programs that are not there.
+pub fn missing(needed: &[Needed]) -> Vec<&'static str> {
+    needed.iter().filter(|needed| !is_there(needed.program)).map(|needed| needed.package).collect()
 }
 
 /// Whether we run as root.

@@ -106,7 +106,7 @@ fn next(queue: &Mutex<std::iter::Enumerate<std::vec::IntoIter<Cell>>>) -> Option
 fn show(figures: &Figures) -> String {
     let words: Vec<String> =
         figures.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    format!(": {}", words.join(", "))
+    if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
 }
 
 fn as_json(name: &str, took: Duration, result: &Result<Figures, Miss>) -> Value {

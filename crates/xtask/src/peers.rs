@@ -67,7 +67,12 @@ impl Peers {
     /// Why there is none: not root, a tool missing, or the archive out of reach.
     pub fn prepare(target: &Path, consent: Consent) -> Result<Self, String> {
         if !apt::is_root() {
-            return Err("needs root, for a root folder and network namespaces of its own".into());
+            let missing = apt::missing(TOOLS).join(" ");
+            let install =
+                if missing.is_empty() { missing } else { format!(", and the packages {missing}") };
+            return Err(format!(
+                "needs root, for a root folder and network namespaces of its own{install}"
+            ));
         }
         apt::ensure(TOOLS, consent)?;
         let home = target.join("peers");

@@ -57,6 +57,11 @@ impl Authority {
         Ok(Self { ca: ca.pem(), chain: certificate.pem(), key: key.serialize_pem() })
     }
 
+    /// The authority's own certificate, PEM.
+    pub fn ca(&self) -> &str {
+        &self.ca
+    }
+
     /// Writes the three files into a folder; the key is readable by its owner alone.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The cells: one pairing of a client and a server each, and what has to hold for it.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -8,6 +9,7 @@ use super::authority::Authority;
 use super::client::{self, Client, Seen};
 use super::lab::{Family, Lab, Place};
 use super::server::{self, Answered, Server};
+use crate::child::transplant;
 
 /// Figures of a cell by name, in the order they are shown.
 pub type Figures = Map<String, Value>;
@@ -55,6 +57,7 @@ pub fn all(long: bool) -> Vec<Cell> {
         ] {
             cells.push(keeps_time(client, server::Kind::Noonmarkd, family, &[], aead));
         }
+        cells.push(refused_by_us(family));
         if long {
             cells.push(keeps_time(
                 client::Kind::NewerNtpdRs,
@@ -66,6 +69,9 @@ pub fn all(long: bool) -> Vec<Cell> {
             cells.push(answers_us(server::Kind::NewerNtpdRs, family, 15, true));
             cells.push(answers_us(server::Kind::NewerNtpdRs, family, 17, true));
         }
+    }
+    for client in [client::Kind::Chrony, client::Kind::Ntpsec, client::Kind::NtpdRs] {
+        cells.push(trusts_another(client));
     }
     // Those who know AES-SIV-CMAC-512 get it where the server prefers it.
     for client in [client::Kind::Ntpsec, client::Kind::NtpdRs] {
@@ -254,6 +260,70 @@ fn answers_us(server: server::Kind, family: Family, aead: u16, compliant: bool) 
         run: Box::new(move |lab, place| {
             let _server = Server::start(server, lab, place, &[])?;
             Ok(query(lab, place, family, aead, compliant)?)
+        }),
+    }
+}
+
+/// A client that does not trust our authority gets no time: with the server's plain answers within reach it asks for
+/// none, and without keys it cannot ask otherwise.
+fn trusts_another(client: client::Kind) -> Cell {
+    Cell {
+        name: format!(
+            "{} that trusts another authority takes no time from noonmarkd",
+            client.label()
+        ),
+        run: Box::new(move |lab, place| {
+            let server = Server::start(server::Kind::Noonmarkd, lab, place, &[])?;
+            place.write(Authority::CA, Authority::new()?.ca())?;
+            let client = Client::start(client, lab, place, Family::V4, 15)?;
+            std::thread::sleep(WITHOUT_TRUST);
+            if let Ok(seen) = client.look()
+                && (seen.selected || seen.accepted > 0)
+            {
+                return Err(format!("it takes time all the same: {seen:?}").into());
+            }
+            let answered = server.answered()?;
+            if answered.nts + answered.plain > 0 {
+                return Err(format!("it asked and was answered: {answered:?}").into());
+            }
+            let status = server.status()?;
+            let tried = status
+                .get("counters")
+                .and_then(|counters| counters.get("ke")?.get("accepted")?.as_u64());
+            if tried.unwrap_or(0) == 0 {
+                return Err(format!("it did not even try: {status}").into());
+            }
+            Ok(Figures::from_iter([("connections".to_owned(), json!(tried))]))
+        }),
+    }
+}
+
+/// Long enough for each of them to try key establishment and to fall back, if it would.
+const WITHOUT_TRUST: Duration = Duration::from_secs(12);
+
+/// Our client tells refused authentication apart from no answer.
+fn refused_by_us(family: Family) -> Cell {
+    Cell {
+        name: format!(
+            "noonmark that trusts another authority refuses noonmarkd, {}",
+            family.label()
+        ),
+        run: Box::new(move |lab, place| {
+            let server = Server::start(server::Kind::Noonmarkd, lab, place, &[])?;
+            place.write(Authority::CA, Authority::new()?.ca())?;
+            let mut query = lab.program_with_names("noonmark");
+            query.args(["query", family.server_name(), "--nts", "--json"]);
+            query.arg("--ca").arg(place.path(Authority::CA));
+            let mut refused = Command::new("sh");
+            // Status 3 is "authentication was refused"; that is what has to be.
+            refused.args(["-c", "\"$@\"; test $? -eq 3", "sh"]);
+            transplant(&query, &mut refused);
+            place.pair.client.output(Duration::from_secs(30), &refused)?;
+            let answered = server.answered()?;
+            if answered.nts + answered.plain > 0 {
+                return Err(format!("it asked and was answered: {answered:?}").into());
+            }
+            Ok(Figures::new())
         }),
     }
 }
