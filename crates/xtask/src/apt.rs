@@ -82,9 +82,17 @@ fn install(packages: &[&str]) -> Result<(), String> {
     let limit = Duration::from_secs(300);
     let mut update = Command::new("apt-get");
     update.args(["--quiet", "update"]);
-    child::output(limit, &update)?;
+    // One source of several out of reach is no obstacle if the others have what is needed.
+    let updated = child::output(limit, &update);
     let mut install = Command::new("apt-get");
     install.args(["--quiet", "--yes", "install", "--no-install-recommends"]).args(packages);
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    child::output(limit, &install).map(|_| println!("installed {}", packages.join(" ")))
+    match (child::output(limit, &install), updated) {
+        (Ok(_), _) => {
+            println!("installed {}", packages.join(" "));
+            Ok(())
+        }
+        (Err(problem), Ok(_)) => Err(problem),
+        (Err(problem), Err(before)) => Err(format!("{problem}\nand before that: {before}")),
+    }
 }
