@@ -1,5 +1,6 @@
 //! Requests made beforehand, and what a good answer to each looks like.
 
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use noonmark_nts::{AeadKey, Random, open_answer, write_request};
@@ -13,7 +14,12 @@ pub enum Material {
     /// 48 octets, each with a transmit time stamp of its own.
     Plain,
     /// Ready-made requests under NTS, sent over and over.
-    Protected(Vec<Request>),
+    Protected {
+        /// The requests, all of one length.
+        requests: Vec<Request>,
+        /// Fewest cookies a good answer brings.
+        fewest: usize,
+    },
 }
 
 /// A request under NTS, and what is needed to read its answer.
@@ -25,7 +31,8 @@ pub struct Request {
 }
 
 impl Material {
-    /// `count` different requests, each asking for `cookies` cookies, from `sessions` in turn.
+    /// `count` different requests, each asking for `cookies` cookies, from `sessions` in turn. An answer with fewer
+    /// than `fewest` is a bad one.
     ///
     /// # Errors
     /// That there is no session, or that a request would be longer than a packet of NTP may be.
@@ -33,6 +40,7 @@ impl Material {
         sessions: &[Session],
         count: usize,
         cookies: usize,
+        fewest: usize,
         random: &mut dyn Random,
     ) -> Result<Self, String> {
         let keys: Vec<_> = sessions
@@ -60,12 +68,15 @@ impl Material {
             octets.truncate(len);
             requests.push(Request { octets, unique, s2c: Some(s2c.clone()) });
         }
-        if requests.is_empty() { Err("no session".into()) } else { Ok(Self::Protected(requests)) }
+        match requests.is_empty() {
+            true => Err("no session".into()),
+            false => Ok(Self::Protected { requests, fewest }),
+        }
     }
 
     /// Takes answers under NTS for good without a look at their tags.
     pub fn trust_answers(&mut self) {
-        if let Self::Protected(requests) = self {
+        if let Self::Protected { requests, .. } = self {
             requests.iter_mut().for_each(|request| request.s2c = None);
         }
     }
@@ -74,7 +85,9 @@ impl Material {
     pub fn request_len(&self) -> usize {
         match self {
             Self::Plain => HEADER_LEN,
-            Self::Protected(requests) => requests.first().map_or(0, |first| first.octets.len()),
+            Self::Protected { requests, .. } => {
+                requests.first().map_or(0, |first| first.octets.len())
+            }
         }
     }
 
@@ -85,12 +98,13 @@ impl Material {
                 Header::client(stamp(n)).write(room);
                 room
             }
-            Self::Protected(requests) => &requests[(n % requests.len() as u64) as usize].octets,
+            Self::Protected { requests, .. } => {
+                &requests[(n % requests.len() as u64) as usize].octets
+            }
         }
     }
 
-    /// The look every answer gets: mode 4, not a kiss, as long as its request (neither server measured answers with
-    /// fewer cookies than asked for).
+    /// The look every answer gets: mode 4, not a kiss, no longer than its request, and under NTS not without cookies.
     ///
     /// # Errors
     /// What is wrong, in a few words.
@@ -98,15 +112,18 @@ impl Material {
         match answer {
             [first, ..] if first & 7 != 4 => Err(format!("mode {}", first & 7)),
             [_, 0, ..] => Err("a kiss, or not synchronised".into()),
-            [_, _, ..] if self.is_length(answer.len()) => Ok(()),
+            [_, _, ..] if self.lengths().contains(&answer.len()) => Ok(()),
             _ => Err(format!("{} octets to {}", answer.len(), self.request_len())),
         }
     }
 
-    /// An answer of eight cookies may be shorter by the padding a request has and an answer needs not.
-    fn is_length(&self, len: usize) -> bool {
+    /// Octets a good answer has: under NTS at least header, unique identifier, and an authenticator with one cookie.
+    fn lengths(&self) -> RangeInclusive<usize> {
         let request = self.request_len();
-        len <= request && len + 64 > request
+        match self {
+            Self::Plain => HEADER_LEN..=request,
+            Self::Protected { .. } => HEADER_LEN + 36 + 40 + 64..=request,
+        }
     }
 
     /// The look one answer in many gets: it is to a request among the first `sent`, and under NTS its tag verifies.
@@ -121,13 +138,16 @@ impl Material {
         let n = number(packet.origin())
             .filter(|n| *n < sent)
             .ok_or_else(|| format!("origin {:?} of no request", packet.origin()))?;
-        let Self::Protected(requests) = self else { return Ok(()) };
+        let Self::Protected { requests, fewest } = self else { return Ok(()) };
         let request = requests.get(n as usize).ok_or("origin of no request")?;
         let Some(s2c) = &request.s2c else { return Ok(()) };
         let mut octets = answer.to_vec();
         let answer =
             open_answer(&mut octets, &request.unique, s2c).map_err(|error| error.to_string())?;
-        if answer.cookies().next().is_none() { Err("no cookie".into()) } else { Ok(()) }
+        match answer.cookies().count() {
+            cookies if cookies >= *fewest => Ok(()),
+            cookies => Err(format!("{cookies} cookies")),
+        }
     }
 }
 

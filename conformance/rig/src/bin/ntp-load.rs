@@ -51,6 +51,9 @@ struct Arguments {
     /// Cookies each request asks for under NTS; none for plain NTP
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8))]
     cookies: u8,
+    /// Fewest cookies a good answer brings; as many as asked for if left out
+    #[arg(long)]
+    fewest_cookies: Option<u8>,
     /// Different requests under NTS
     #[arg(long, default_value_t = 4096)]
     requests: usize,
@@ -105,8 +108,13 @@ fn measure(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> 
             let sessions = (0..arguments.requests.div_ceil(8))
                 .map(|_| establisher.establish())
                 .collect::<Result<Vec<_>, _>>()?;
-            let mut material =
-                Material::protected(&sessions, arguments.requests, cookies.into(), &mut random()?)?;
+            let mut material = Material::protected(
+                &sessions,
+                arguments.requests,
+                cookies.into(),
+                arguments.fewest_cookies.unwrap_or(cookies).into(),
+                &mut random()?,
+            )?;
             if arguments.unprotected_answers {
                 material.trust_answers();
             }

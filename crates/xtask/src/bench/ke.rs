@@ -6,11 +6,14 @@ use super::figure::{Best, Figure};
 use super::rig::{Rig, Server};
 use super::server::start_noonmarkd;
 use super::{Wish, certificate};
-use crate::peers::Peers;
 
 const OURS_AT: &str = "10.93.0.11";
-const NTPDRS: &str = "ntpd-rs";
-const NTPDRS_AT: &str = "10.93.0.13";
+/// Debian's.
+const NTPD_RS: &str = "ntpdrs";
+const NTPD_RS_AT: &str = "10.93.0.13";
+/// The crate's.
+const NEWER: &str = "ntpdrs19";
+const NEWER_AT: &str = "10.93.0.14";
 
 /// What `ke-load` prints, as far as it is looked at.
 #[derive(Deserialize)]
@@ -23,35 +26,42 @@ struct Outcome {
     busy: f64,
 }
 
-/// Drives ntpd-rs and noonmarkd in turn.
+/// Drives noonmarkd and ntpd-rs in turn.
 ///
 /// # Errors
 /// What could not be started, or which establishments failed.
 pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
     let rig = Rig::new(wish)?;
-    let servers = [start_ntpdrs(&rig)?, start_ours(&rig)?];
-    let mut ns = [Vec::new(), Vec::new()];
-    let mut rate = [Vec::new(), Vec::new()];
+    let mut servers = vec![start_ours(&rig)?, start_ntpd_rs(&rig, NTPD_RS, NTPD_RS_AT, false)?];
+    if wish.long {
+        servers.push(start_ntpd_rs(&rig, NEWER, NEWER_AT, true)?);
+    }
+    let mut samples: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); servers.len()];
     for round in 1..=wish.rounds {
-        for (n, server) in servers.iter().enumerate() {
+        for (server, (ns, rate)) in servers.iter().zip(&mut samples) {
             let outcome = drive(&rig, server, "2")?;
             eprintln!(
-                "round {round} of {}  {:<9} {:>6.0} handshakes/s  {:>7.0} ns each  busy {:>3.0} %",
+                "round {round} of {}  {:<11} {:>6.0} handshakes/s  {:>7.0} ns each  busy {:>3.0} %",
                 wish.rounds,
                 server.name,
                 outcome.handshakes_per_s,
                 outcome.ns_per_handshake,
                 outcome.busy * 100.0,
             );
-            ns[n].push(outcome.ns_per_handshake);
-            rate[n].push(outcome.handshakes_per_s);
+            ns.push(outcome.ns_per_handshake);
+            rate.push(outcome.handshakes_per_s);
         }
     }
-    let cost =
-        Figure::new("ke_over_ntpdrs".into(), "ns per handshake", Best::Least, &ns[1], &ns[0]);
-    let rate =
-        Figure::new("ke_rate_over_ntpdrs".into(), "handshakes/s", Best::Most, &rate[1], &rate[0]);
-    Ok(cost.into_iter().chain(rate).collect())
+    let (ours, others) = samples.split_first().expect("noonmarkd is the first");
+    let figures = others.iter().zip(servers.iter().skip(1)).flat_map(|(other, server)| {
+        let cost = format!("ke_over_{}", server.name);
+        let rate = format!("ke_rate_over_{}", server.name);
+        [
+            Figure::new(cost, "ns per handshake", Best::Least, &ours.0, &other.0),
+            Figure::new(rate, "handshakes/s", Best::Most, &ours.1, &other.1),
+        ]
+    });
+    Ok(figures.flatten().collect())
 }
 
 fn start_ours(rig: &Rig) -> Result<Server, String> {
@@ -60,21 +70,14 @@ fn start_ours(rig: &Rig) -> Result<Server, String> {
     Ok(server)
 }
 
-fn start_ntpdrs(rig: &Rig) -> Result<Server, String> {
-    rig.write(
-        "ntp.toml",
-        &format!(
-            "[observability]\nlog-level = \"warn\"\n[synchronization]\nlocal-stratum = 1\n\
-             [[server]]\nlisten = \"{NTPDRS_AT}:123\"\n[[nts-ke-server]]\nlisten = \"{NTPDRS_AT}:4460\"\n\
-             certificate-chain-path = \"{}\"\nprivate-key-path = \"{}\"\n",
-            rig.file_inside(certificate::CHAIN),
-            rig.file_inside(certificate::KEY),
-        ),
-    )?;
-    let mut command = rig.peers.command(Peers::NTP_DAEMON);
-    command.args(["--config", &rig.file_inside("ntp.toml")]);
-    let mut server = rig.start(NTPDRS, NTPDRS_AT, &command)?;
-    server.wait_until(|| establishes(rig, NTPDRS_AT))?;
+fn start_ntpd_rs(
+    rig: &Rig,
+    name: &'static str,
+    address: &'static str,
+    newer: bool,
+) -> Result<Server, String> {
+    let mut server = rig.start_ntpd_rs(name, address, newer)?;
+    server.wait_until(|| establishes(rig, address))?;
     Ok(server)
 }
 

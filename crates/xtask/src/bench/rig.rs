@@ -89,6 +89,39 @@ impl Rig {
         Ok(Self { peers, pair, programs: metadata.target_directory.join("release"), folder })
     }
 
+    /// Starts ntpd-rs without sources: Debian's, or with `newer` the one built from the crate.
+    ///
+    /// # Errors
+    /// What building or starting it says.
+    pub fn start_ntpd_rs(
+        &self,
+        name: &'static str,
+        address: &'static str,
+        newer: bool,
+    ) -> Result<Server, String> {
+        let file = |name| match newer {
+            true => self.file(name).display().to_string(),
+            false => self.file_inside(name),
+        };
+        let configuration = format!("{name}.toml");
+        self.write(
+            &configuration,
+            &format!(
+                "[observability]\nlog-level = \"warn\"\n[synchronization]\nlocal-stratum = 1\n\
+                 [[server]]\nlisten = \"{address}:123\"\n[[nts-ke-server]]\nlisten = \"{address}:4460\"\n\
+                 certificate-chain-path = \"{}\"\nprivate-key-path = \"{}\"\n",
+                file(certificate::CHAIN),
+                file(certificate::KEY),
+            ),
+        )?;
+        let mut command = match newer {
+            true => Command::new(self.peers.newer_ntpd_rs()?),
+            false => self.peers.command(Peers::NTP_DAEMON),
+        };
+        command.arg("--config").arg(file(&configuration));
+        self.start(name, address, &command)
+    }
+
     /// A program of ours.
     pub fn program(&self, name: &str) -> Command {
         Command::new(self.programs.join(name))

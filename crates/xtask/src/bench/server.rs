@@ -28,8 +28,10 @@ const RATE: u32 = 220_000;
 const CHRONY: &str = "chrony";
 const OURS: &str = "noonmarkd";
 const ECHO: &str = "echo";
+const NTPD_RS: &str = "ntpdrs19";
 const OURS_AT: &str = "10.93.0.11";
 const ECHO_AT: &str = "10.93.0.12";
+const NTPD_RS_AT: &str = "10.93.0.14";
 
 /// What `ntp-load` prints, as far as it is looked at.
 #[derive(Deserialize)]
@@ -57,7 +59,10 @@ struct Samples {
 /// What could not be started, or which answers were wrong.
 pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
     let rig = Rig::new(wish)?;
-    let servers = [start_chrony(&rig)?, start_ours(&rig)?, start_echo(&rig)?];
+    let mut servers = vec![start_ours(&rig)?, start_chrony(&rig)?, start_echo(&rig)?];
+    if wish.long {
+        servers.push(start_ntpd_rs(&rig)?);
+    }
     let mut samples: Vec<Vec<Samples>> = Vec::new();
     samples.resize_with(MODES.len(), || servers.iter().map(|_| Samples::default()).collect());
     for round in 1..=wish.rounds {
@@ -78,22 +83,22 @@ pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
             }
         }
     }
-    Ok(figures(&samples))
+    Ok(figures(&servers, &samples))
 }
 
-/// Our cost and our rate over chrony's, then over echo's.
-fn figures(samples: &[Vec<Samples>]) -> Vec<Figure> {
+/// Our cost and our rate over each of the others'.
+fn figures(servers: &[Server], samples: &[Vec<Samples>]) -> Vec<Figure> {
     let mut figures = Vec::new();
-    for (other, over) in [(0, CHRONY), (2, ECHO)] {
+    for (n, other) in servers.iter().enumerate().skip(1) {
         for (mode, samples) in MODES.iter().zip(samples) {
-            let (ours, other) = (&samples[1], &samples[other]);
-            let name = format!("{}_over_{over}", mode.name);
-            figures.extend(Figure::new(name, "ns per answer", Best::Least, &ours.ns, &other.ns));
+            let (ours, others) = (&samples[0], &samples[n]);
+            let name = format!("{}_over_{}", mode.name, other.name);
+            figures.extend(Figure::new(name, "ns per answer", Best::Least, &ours.ns, &others.ns));
         }
         for (mode, samples) in MODES.iter().zip(samples) {
-            let (ours, other) = (&samples[1], &samples[other]);
-            let name = format!("{}_rate_over_{over}", mode.name);
-            figures.extend(Figure::new(name, "answers/s", Best::Most, &ours.rate, &other.rate));
+            let (ours, others) = (&samples[0], &samples[n]);
+            let name = format!("{}_rate_over_{}", mode.name, other.name);
+            figures.extend(Figure::new(name, "answers/s", Best::Most, &ours.rate, &others.rate));
         }
     }
     figures
@@ -152,6 +157,12 @@ fn start_echo(rig: &Rig) -> Result<Server, String> {
     Ok(server)
 }
 
+fn start_ntpd_rs(rig: &Rig) -> Result<Server, String> {
+    let mut server = rig.start_ntpd_rs(NTPD_RS, NTPD_RS_AT, true)?;
+    server.wait_until(|| answers(rig, NTPD_RS_AT, true))?;
+    Ok(server)
+}
+
 /// Whether a few plain requests, and with `nts` a key establishment and a few protected ones, are answered.
 fn answers(rig: &Rig, address: &str, nts: bool) -> Result<(), String> {
     for cookies in if nts { 0..2 } else { 0..1 } {
@@ -178,6 +189,10 @@ fn drive(rig: &Rig, server: &Server, mode: &Mode) -> Result<Outcome, String> {
         let is_echo = server.name == ECHO;
         ask_for_keys(rig, &mut command, if is_echo { OURS_AT } else { server.address });
         command.args(is_echo.then_some("--unprotected-answers"));
+        if server.name == NTPD_RS && mode.cookies == 8 {
+            // Its answers to eight bring seven.
+            command.args(["--fewest-cookies", "7"]);
+        }
     }
     let outcome: Outcome = rig.generate(&command)?;
     let say = |what: &str| format!("{}, {}: {what}", server.name, mode.name);
