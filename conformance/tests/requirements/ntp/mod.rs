@@ -1,15 +1,27 @@
-//! Questions to the responder.
+//! Questions to the responder, which answers NTP with and without NTS.
+
+mod adaptor;
+mod cookies;
+mod era;
+mod fault;
+mod fields;
+mod kiss;
+mod lab;
+mod memory;
+mod nts;
+mod octets;
+mod socket;
+mod wire;
 
 use noonmark_conformance::check::{self, Check};
 
 use crate::{FaultKind, Lab};
 
+pub use fault::Fault;
+
 /// The checks, section by section.
-pub const CHECKS: &[&[Check<Lab>]] = &[];
+pub const CHECKS: &[&[Check<Lab>]] =
+    &[fields::CHECKS, nts::CHECKS, cookies::CHECKS, wire::CHECKS, kiss::CHECKS, era::CHECKS];
 
 /// The faults.
-pub const FAULTS: &[check::Fault<FaultKind>] = &[];
-
-/// What an adaptor around the responder does wrong.
-#[derive(Clone, Copy, Debug)]
-pub enum Fault {}
+pub const FAULTS: &[check::Fault<FaultKind>] = fault::FAULTS;
