@@ -69,10 +69,11 @@ impl Exchange {
 
     /// Half the delay all the way to the primary source plus every dispersion on the way (RFC 5905 §11.1).
     ///
-    /// The server's clock cannot differ from the primary source's by more, if everybody on the way is honest.
+    /// The server's clock cannot differ from the primary source's by more, if everybody on the way is honest. A delay measured as
+    /// negative shows that a stamp was wrong by at least as much, so it widens the bound like a positive one.
     #[must_use]
     pub fn root_distance(&self) -> Span {
-        (self.root_delay.to_span() + self.delay()).half()
+        (self.root_delay.to_span() + self.delay().max(self.raw_delay().abs())).half()
             + self.root_dispersion.to_span()
             + self.dispersion()
     }
@@ -283,6 +284,17 @@ mod tests {
         exchange.root_dispersion = Short::from_bits(1 << 14);
         let expected = (0.5 + 1.0) / 2.0 + 0.25 + exchange.dispersion().as_seconds_f64();
         assert!((exchange.root_distance().as_seconds_f64() - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_negative_delay_widens_the_bound() {
+        let negative = exchange([0, 0, 1 << 24, 0]); // held for longer than the round trip took
+        let none = exchange([0, 0, 0, 0]);
+        assert!(negative.raw_delay().is_negative());
+        assert_eq!(
+            (negative.root_distance() - none.root_distance()).to_bits(),
+            (1 << 23) - none.delay().half().to_bits()
+        );
     }
 
     #[test]
