@@ -1,6 +1,6 @@
 //! `noonmarkd`: see the library of the same name.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use noonmarkd::arguments::Arguments;
@@ -39,7 +39,8 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     if arguments.check {
         launcher::check(&loaded)?;
-        println!("{}: good", arguments.config.display());
+        // Who closed standard output has the exit status.
+        let _ = writeln!(std::io::stdout(), "{}: good", arguments.config.display());
         return Ok(());
     }
     launcher::run(&arguments.config, loaded)
