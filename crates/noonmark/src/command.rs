@@ -149,9 +149,7 @@ impl Arguments {
 /// Prints what clap has to say and turns it into our statuses.
 #[must_use]
 pub fn refuse(error: &clap::Error) -> Verdict {
-    // A closed pipe is no reason to fail.
-    let _ = error.print();
-    verdict_of(error)
+    crate::output::deliver(verdict_of(error), error.print())
 }
 
 /// 64 for wrong usage, not clap's 2, which means critical here; 0 for help and version.

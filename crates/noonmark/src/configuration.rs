@@ -1,6 +1,5 @@
 //! `noonmark config`: what noonmarkd would say about a configuration, and the defaults.
 
-use std::io::Write;
 use std::path::Path;
 
 use noonmark_config::{Problem, TABLES, default_file, load};
@@ -8,6 +7,7 @@ use noonmark_nts::Identity;
 use serde::Serialize;
 
 use crate::Verdict;
+use crate::output::{deliver, write_json, write_text};
 use crate::paint::Paint;
 
 /// The JSON of `noonmark config check` (docs/json.md).
@@ -32,16 +32,12 @@ pub fn check(file: &Path, json: bool) -> Verdict {
         Err(_) => None,
     };
     let good = loaded.is_ok() && identity.is_none();
-    let mut out = std::io::stdout().lock();
     let problems = loaded.as_ref().err().map(noonmark_config::Report::problems).unwrap_or_default();
-    // A closed pipe is the reader's choice; the verdict stands.
-    let _ = if json {
+    let written = if json {
         let check = Check { file: file.display().to_string(), good, problems, identity };
-        serde_json::to_writer_pretty(&mut out, &check)
-            .map_err(Into::into)
-            .and_then(|()| writeln!(out))
+        write_json(&check)
     } else if good {
-        writeln!(out, "{}: good", file.display())
+        write_text(&format!("{}: good\n", file.display()))
     } else {
         let colour = Paint::for_stream(&std::io::stderr()) != Paint::PLAIN;
         if let Err(report) = &loaded {
@@ -52,7 +48,7 @@ pub fn check(file: &Path, json: bool) -> Verdict {
         }
         Ok(())
     };
-    if good { Verdict::Good } else { Verdict::Critical }
+    deliver(if good { Verdict::Good } else { Verdict::Critical }, written)
 }
 
 /// One key and its default, for programs.
@@ -71,8 +67,7 @@ struct Default {
 /// Prints the configuration that holds where a file says nothing: as a file, or as a list of keys.
 #[must_use]
 pub fn show_defaults(json: bool) -> Verdict {
-    let mut out = std::io::stdout().lock();
-    let _ = if json {
+    let written = if json {
         let keys: Vec<_> = TABLES
             .iter()
             .flat_map(|table| table.keys.iter().map(move |key| (table, key)))
@@ -85,11 +80,9 @@ pub fn show_defaults(json: bool) -> Verdict {
                 meaning: key.meaning,
             })
             .collect();
-        serde_json::to_writer_pretty(&mut out, &keys)
-            .map_err(Into::into)
-            .and_then(|()| writeln!(out))
+        write_json(&keys)
     } else {
-        out.write_all(default_file().as_bytes())
+        write_text(&default_file())
     };
-    Verdict::Good
+    deliver(Verdict::Good, written)
 }

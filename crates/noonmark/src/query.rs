@@ -3,13 +3,12 @@
 mod findings;
 mod report;
 
-use std::io::Write;
-
 use noonmark_client::{Client, Event, KeServer, Plan, Settings, resolve};
 use noonmark_nts::{Aead, KeRequest};
 use noonmark_os::clock;
 
 use crate::command::QueryArguments;
+use crate::output::{deliver, write_json, write_text};
 use crate::paint::Paint;
 use crate::{Verdict, trust};
 use findings::{Failure, Findings};
@@ -22,22 +21,17 @@ pub use report::{Report, Sample};
 pub fn run(arguments: &QueryArguments) -> Verdict {
     let findings = ask(arguments);
     let report = Report::new(arguments, &findings);
-    let mut out = std::io::stdout().lock();
-    // A closed pipe is the reader's choice; the verdict stands.
-    let _ = if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &report)
-            .map_err(Into::into)
-            .and_then(|()| writeln!(out))
+    let written = if arguments.json {
+        write_json(&report)
     } else {
-        out.write_all(report.for_people(Paint::for_stream(&out)).as_bytes())
+        write_text(&report.for_people(Paint::for_stream(&std::io::stdout())))
     };
-    drop(out);
     if !arguments.json
         && let Some(error) = &report.error
     {
         eprintln!("noonmark: {error}");
     }
-    report.verdict()
+    deliver(report.verdict(), written)
 }
 
 fn ask(arguments: &QueryArguments) -> Findings {

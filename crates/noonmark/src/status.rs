@@ -1,7 +1,7 @@
 //! `noonmark status`: the state of a running noonmarkd, as it gives it over its Unix socket (docs/status.md).
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::Verdict;
 use crate::command::StatusArguments;
+use crate::output::{deliver, write_json, write_text};
 use crate::paint::Paint;
 use crate::query::unsigned;
 use crate::sheet::{Sheet, columns};
@@ -20,25 +21,22 @@ pub fn run(arguments: &StatusArguments) -> Verdict {
     let state = match read(&arguments.socket, PATIENCE) {
         Ok(state) => state,
         Err(error) => {
-            if arguments.json {
-                println!("{}", serde_json::json!({ "error": error.to_string() }));
-            }
+            let written = if arguments.json {
+                write_json(&serde_json::json!({ "error": error.to_string() }))
+            } else {
+                Ok(())
+            };
             eprintln!("noonmark: {error}");
-            return Verdict::Critical;
+            return deliver(Verdict::Critical, written);
         }
     };
     let concerns = concerns(&state);
-    let mut out = io::stdout().lock();
-    // A closed pipe is the reader's choice; the verdict stands.
-    let _ = if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &state)
-            .map_err(Into::into)
-            .and_then(|()| writeln!(out))
+    let written = if arguments.json {
+        write_json(&state)
     } else {
-        let paint = Paint::for_stream(&out);
-        out.write_all(for_people(&state, &concerns, paint).as_bytes())
+        write_text(&for_people(&state, &concerns, Paint::for_stream(&io::stdout())))
     };
-    if concerns.is_empty() { Verdict::Good } else { Verdict::Warning }
+    deliver(if concerns.is_empty() { Verdict::Good } else { Verdict::Warning }, written)
 }
 
 /// Reads the state of the daemon behind `socket`, for at most `patience`.
@@ -66,7 +64,12 @@ fn read_to_end(socket: &Path, patience: Duration) -> Result<Vec<u8>, (&'static s
         match stream.read(&mut part) {
             Ok(0) => return Ok(octets),
             Ok(len) => octets.extend_from_slice(part.get(..len).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The time for reading is over: the turn of the loop above says so.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) => {}
             Err(error) => return Err(("cannot be read", error)),
         }
         if octets.len() > LONGEST_STATUS {
@@ -298,6 +301,15 @@ mod tests {
         ] {
             let _ = for_people(&odd, &concerns(&odd), Paint::PLAIN);
         }
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_answer_is_waited_for_no_longer_than_that() {
+        let path = std::env::temp_dir().join(format!("noonmark-mute-{}", std::process::id()));
+        let _listener = std::os::unix::net::UnixListener::bind(&path).expect("a new name");
+        let error = read(&path, Duration::from_millis(100)).expect_err("mute").to_string();
+        std::fs::remove_file(&path).expect("ours");
+        assert!(error.contains("is not answered in time"), "{error}");
     }
 
     #[test]

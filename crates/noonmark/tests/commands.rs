@@ -1,11 +1,11 @@
 //! `noonmark config` and `noonmark status` as people and monitors call them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -151,4 +151,37 @@ fn no_daemon_and_no_sense_are_critical() {
     assert!(said["error"].as_str().expect("a reason").contains("is noonmarkd running"), "{said}");
     let socket = daemon(&folder, b"no JSON".to_vec());
     assert_eq!(noonmark(&["status", "--socket", &socket]).status.code(), Some(2));
+}
+
+#[test]
+fn lost_output_is_no_success_and_a_closed_pipe_is_none_of_our_business() {
+    let folder = Folder::new("full");
+    let file = folder.file("noonmark.toml", "[server]\nlisten = [\"127.0.0.1:11123\"]\n");
+    let file = file.to_string_lossy();
+    let socket = daemon(&folder, json!({ "ready": true }).to_string().into_bytes());
+    let nobody = "/nonexistent/status.sock";
+    let full = || File::options().write(true).open("/dev/full").expect("a device");
+    let closed = || std::io::pipe().expect("a pipe").1;
+    for (arguments, found) in [
+        (&["config", "check", &file][..], 0),
+        (&["config", "show", "--defaults", "--json"], 0),
+        (&["status", "--socket", &socket], 0),
+        (&["status", "--socket", &socket, "--json"], 0),
+        (&["status", "--socket", nobody, "--json"], 2),
+        (&["--help"], 0),
+    ] {
+        let run = |stdout: Stdio| {
+            let output = Command::new(env!("CARGO_BIN_EXE_noonmark"))
+                .args(arguments)
+                .stdout(stdout)
+                .stderr(Stdio::piped())
+                .output()
+                .expect("it runs");
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (status, errors) = run(full().into());
+        assert_eq!(status, Some(2), "{arguments:?}");
+        assert!(errors.contains("standard output cannot be written"), "{errors}");
+        assert_eq!(run(closed().into()).0, Some(found), "{arguments:?}");
+    }
 }
