@@ -119,7 +119,7 @@ counters! {
     Undelivered = "undelivered", fate;
     /// TLS failed: no version in common, TLS 1.3 being the only one here.
     TlsVersion = "tls_version", fate;
-    /// TLS failed: the client offers application protocols, and `ntske/1` is not among them.
+    /// TLS failed: the client does not offer the application protocol `ntske/1`.
     TlsAlpn = "tls_alpn", fate;
     /// TLS failed for another reason.
     TlsFailed = "tls_failed", fate;
