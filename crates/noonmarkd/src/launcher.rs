@@ -112,7 +112,7 @@ impl Launcher {
         let now = clock::monotonic();
         for role in Role::ALL {
             if self.in_force.needs(role) {
-                self.start(role, now);
+                self.start(role, now)?;
             }
         }
         loop {
@@ -137,7 +137,7 @@ impl Launcher {
             self.reap(now)?;
             for role in Role::ALL {
                 if self.role(role).due().is_some_and(|due| due <= now) {
-                    self.start(role, now);
+                    self.start(role, now)?;
                 }
             }
             if self.next_look <= now {
@@ -170,14 +170,22 @@ impl Launcher {
     }
 
     /// Starts a role and gives it all that is there for it; what comes later is sent on when it comes.
-    fn start(&mut self, role: Role, now: Mono) {
+    ///
+    /// # Errors
+    /// The kernel refused a process so often, before all roles served for the first time, that trying on will not help. A
+    /// refusal before that is logged, and the role is due again.
+    fn start(&mut self, role: Role, now: Mono) -> Result<(), Failure> {
         if let Err(failure) = self.role(role).start(now) {
             tracing::error!(%failure, "role not started");
-            return;
+            let process = self.role(role);
+            let in_vain = !process.has_served && process.restarts() >= MOST_EARLY_ENDS;
+            return if in_vain && !self.announced { Err(failure) } else { Ok(()) };
         }
         let generation = self.configuration.generation;
         let Self { in_force, roles, keys, clock_page, ntp_counters, ke_counters, .. } = self;
-        let Some(process) = roles.iter_mut().find(|process| process.role() == role) else { return };
+        let Some(process) = roles.iter_mut().find(|process| process.role() == role) else {
+            return Ok(());
+        };
         process.tell(&Message::Configure { generation }, &[in_force.sealed.as_fd()]);
         let sockets = match role {
             Role::Warden => vec![],
@@ -224,6 +232,7 @@ impl Launcher {
             self.report_taken();
         }
         self.report_roles();
+        Ok(())
     }
 
     /// Takes what a role says.
@@ -295,7 +304,7 @@ impl Launcher {
             if ended.wanted {
                 tracing::debug!(%role, how = %ended.how, "role ended as asked");
                 if self.in_force.needs(role) {
-                    self.start(role, now);
+                    self.start(role, now)?;
                 }
             } else {
                 let (restarts, pause) = (
@@ -429,7 +438,8 @@ impl Launcher {
         let runs = process.pid().is_some();
         process.dismiss();
         if !runs && needed {
-            self.start(role, clock::monotonic());
+            // A role that could not be started is due again; whoever starts it then hears whether to give up.
+            let _ = self.start(role, clock::monotonic());
         }
     }
 
@@ -553,5 +563,5 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How long roles may take to finish what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// How often a role may end without a word before the first start is given up.
+/// How often a role may end without a word, or not be started at all, before the first start is given up.
 const MOST_EARLY_ENDS: u32 = 3;

@@ -78,7 +78,7 @@ impl RoleProcess {
         self.phase
     }
 
-    /// How often it ended by itself.
+    /// How often it ended by itself, or could not be started.
     #[must_use]
     pub fn restarts(&self) -> u32 {
         self.restarts
@@ -136,6 +136,7 @@ impl RoleProcess {
                 Ok(())
             }
             Err(error) => {
+                self.restarts = self.restarts.saturating_add(1);
                 self.wait(now);
                 Err(Failure::new(
                     Status::System,

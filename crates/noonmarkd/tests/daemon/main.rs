@@ -347,6 +347,24 @@ fn every_reason_not_to_start_has_its_status_and_its_words() {
 }
 
 #[test]
+fn system_without_descriptors_is_not_asked_for_ever() {
+    let place = Place::new();
+    // As in every start here: nothing that is started can set a clock.
+    noonmark_os::caps::drop_sys_time().expect("dropping needs no right");
+    for limit in [8, 16] {
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(format!("ulimit -n {limit}; exec \"$0\" --config \"$1\""))
+            .arg(env!("CARGO_BIN_EXE_noonmarkd"))
+            .arg(place.folder.join("noonmark.toml"))
+            .output()
+            .expect("a shell");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(71), "{limit} descriptors: {log}");
+    }
+}
+
+#[test]
 fn command_line_is_checked_and_checks() {
     let place = Place::new();
     let run = |arguments: &[&str]| {
