@@ -17,9 +17,9 @@ use noonmark_client::{Client, Event, Family, KeServer, Plan, Settings};
 use noonmark_nts::KeRequest;
 use noonmark_os::clock;
 use noonmark_units::Mono;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::command::{parse_seconds, refuse};
+use crate::interrupt::Interrupt;
 use crate::paint::Paint;
 use crate::query::DEFAULT_AEADS;
 use crate::{Verdict, trust};
@@ -88,15 +88,12 @@ async fn demonstrate(
     arguments: &DemoArguments,
     interrupt: &mut Interrupt,
 ) -> Result<Verdict, Failure> {
-    let Some(program) = interrupt.unless(daemon::build()).await else { return Ok(Verdict::Good) };
-    let program = program?;
+    let program = interrupt.unless(daemon::build()).await.ok_or(TOO_EARLY)??;
     // Dropped last: the daemon is gone by then.
     let folder = PrivateFolder::make()?;
     authority::make(folder.path())?;
-    let Some(daemon) = interrupt.unless(Daemon::start(&program, &folder)).await else {
-        return Ok(Verdict::Good);
-    };
-    let mut daemon = daemon?;
+    let mut daemon =
+        interrupt.unless(Daemon::start(&program, &folder)).await.ok_or(TOO_EARLY)??;
 
     let ports = daemon.ports();
     let settings = Settings {
@@ -278,43 +275,6 @@ impl Rate {
     }
 }
 
-/// Whoever wants us to end: Ctrl-C, a terminal that closes, a supervisor.
-struct Interrupt {
-    signals: [Signal; 3],
-}
-
-impl Interrupt {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            signals: [
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::hangup())?,
-            ],
-        })
-    }
-
-    /// Waits for a signal. Cancelling it loses none.
-    async fn wait(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => (),
-            _ = terminate.recv() => (),
-            _ = hangup.recv() => (),
-        }
-    }
-
-    /// What `work` comes to, or `None` if a signal came first.
-    async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            // First, because the same Ctrl-C may end the work as well.
-            biased;
-            () = self.wait() => None,
-            outcome = work => Some(outcome),
-        }
-    }
-}
-
 /// A time with its unit: `10s`, `500ms`, `2m`, `1h`; without one, seconds.
 fn parse_time(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -331,6 +291,8 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     parse_seconds(&(seconds * factor).to_string())
 }
 
+/// Nothing was shown, so nothing is known to work.
+const TOO_EARLY: &str = "interrupted before an authenticated answer came";
 /// Long enough to smooth, short enough to be called live.
 const RATE_OVER: Duration = Duration::from_secs(5);
 /// Less time than this says nothing about answers per second.

@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod command;
 pub mod configuration;
 pub mod demo;
+pub mod interrupt;
 pub mod output;
 pub mod paint;
 pub mod query;

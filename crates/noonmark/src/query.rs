@@ -2,16 +2,21 @@
 
 mod findings;
 mod report;
+mod row;
+
+use std::io;
 
 use noonmark_client::{Client, Event, KeServer, Plan, Settings, resolve};
 use noonmark_nts::{Aead, KeRequest};
 use noonmark_os::clock;
 
 use crate::command::QueryArguments;
+use crate::interrupt::Interrupt;
 use crate::output::{deliver, write_json, write_text};
 use crate::paint::Paint;
 use crate::{Verdict, trust};
 use findings::{Failure, Findings};
+use row::Rows;
 
 pub(crate) use report::{OFFSET, signed, unsigned};
 pub use report::{Report, Sample};
@@ -19,13 +24,15 @@ pub use report::{Report, Sample};
 /// Runs the query and prints what it found.
 #[must_use]
 pub fn run(arguments: &QueryArguments) -> Verdict {
-    let findings = ask(arguments);
+    let (findings, shown) = ask(arguments);
     let report = Report::new(arguments, &findings);
-    let written = if arguments.json {
-        write_json(&report)
-    } else {
-        write_text(&report.for_people(Paint::for_stream(&std::io::stdout())))
-    };
+    let written = shown.and_then(|()| {
+        if arguments.json {
+            write_json(&report)
+        } else {
+            write_text(&report.for_people(Paint::for_stream(&std::io::stdout())))
+        }
+    });
     if !arguments.json
         && let Some(error) = &report.error
     {
@@ -34,19 +41,37 @@ pub fn run(arguments: &QueryArguments) -> Verdict {
     deliver(report.verdict(), written)
 }
 
-fn ask(arguments: &QueryArguments) -> Findings {
+/// Asks and shows each answer as it comes. Beside the findings: whether showing them worked.
+fn ask(arguments: &QueryArguments) -> (Findings, io::Result<()>) {
     let mut findings = Findings::default();
+    let mut rows = Rows::new(arguments);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return findings.failed(Failure::Machine(error.to_string())),
+        Err(error) => return (findings.failed(Failure::Machine(error.to_string())), Ok(())),
     };
-    runtime.block_on(async {
-        match open(arguments).await {
-            Ok(client) => follow(client, &mut findings).await,
-            Err(failure) => findings.failure = Some(failure),
+    let shown = runtime.block_on(async {
+        let mut interrupt = match Interrupt::new() {
+            Ok(interrupt) => interrupt,
+            Err(error) => {
+                findings.failure = Some(Failure::Machine(error.to_string()));
+                return Ok(());
+            }
+        };
+        match interrupt.unless(open(arguments)).await {
+            Some(Ok(client)) => follow(client, &mut interrupt, &mut findings, &mut rows).await,
+            Some(Err(failure)) => {
+                findings.failure = Some(failure);
+                Ok(())
+            }
+            None => {
+                findings.interrupted = true;
+                Ok(())
+            }
         }
     });
-    findings
+    // The system's resolver may still be busy with a question whose answer nobody waits for.
+    runtime.shutdown_background();
+    (findings, shown.and_then(|()| rows.end()))
 }
 
 async fn open(arguments: &QueryArguments) -> Result<Client, Failure> {
@@ -81,10 +106,23 @@ fn ke_server(arguments: &QueryArguments) -> Result<KeServer, Failure> {
     })
 }
 
-/// Collects what the client tells until it has nothing more to tell, or nothing more can come.
-async fn follow(mut client: Client, findings: &mut Findings) {
-    while let Some(event) = client.next().await {
+/// Collects and shows what the client tells until it has nothing more to tell, nothing more can come, somebody interrupts, or
+/// nobody reads on.
+async fn follow(
+    mut client: Client,
+    interrupt: &mut Interrupt,
+    findings: &mut Findings,
+    rows: &mut Rows,
+) -> io::Result<()> {
+    let mut shown = Ok(());
+    while shown.is_ok() {
+        let Some(event) = interrupt.unless(client.next()).await else {
+            findings.interrupted = true;
+            break;
+        };
+        let Some(event) = event else { break };
         let stop = matches!(&event, Event::Kiss { .. }) && findings.samples.is_empty();
+        shown = rows.show(&event);
         findings.note(event);
         // Asking on after "ask less" or "go away" would be rude, and the next answer could take hours.
         if stop && findings.must_be_quiet() {
@@ -93,6 +131,7 @@ async fn follow(mut client: Client, findings: &mut Findings) {
     }
     findings.server = client.server();
     findings.cookies_left = client.cookies_left();
+    shown
 }
 
 /// The registered port of NTP.

@@ -31,6 +31,8 @@ pub(super) struct Findings {
     /// What the network said when it refused a question.
     pub(super) unreachable: Option<String>,
     pub(super) failure: Option<Failure>,
+    /// Somebody wanted an end before the plan was carried out.
+    pub(super) interrupted: bool,
 }
 
 /// What ended a query before its plan was carried out.
@@ -153,6 +155,9 @@ impl Findings {
         }
         if let Some((why, _)) = &self.unusable {
             return Some(format!("the answer is not to be used: {why}"));
+        }
+        if self.interrupted && self.unanswered == 0 && self.refused.is_empty() {
+            return Some("interrupted before an answer came".to_owned());
         }
         let detail =
             self.unreachable.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();

@@ -1,7 +1,5 @@
 //! What a query learned, in words and as JSON.
 
-use std::fmt::Write;
-
 use noonmark_client::Exchange;
 use noonmark_nts::Aead;
 use noonmark_os::clock;
@@ -14,7 +12,7 @@ use crate::Verdict;
 use crate::certificate::CertificateFacts;
 use crate::command::QueryArguments;
 use crate::paint::Paint;
-use crate::sheet::{Sheet, columns};
+use crate::sheet::Sheet;
 
 /// The JSON of `noonmark query`; its names and units are a promise (docs/json.md). Times are seconds unless they say otherwise.
 #[derive(Debug, Serialize)]
@@ -41,6 +39,8 @@ pub struct Report {
     pub refused: Vec<Refused>,
     /// Kiss-o'-death codes that came.
     pub kisses: Vec<Kiss>,
+    /// Whether somebody ended it before every question was asked.
+    pub interrupted: bool,
     /// What key establishment agreed; only with `--nts`.
     pub nts: Option<Nts>,
     #[serde(skip)]
@@ -176,6 +176,7 @@ impl Report {
                     authenticated: *authenticated,
                 })
                 .collect(),
+            interrupted: findings.interrupted,
             nts: findings.established.as_ref().map(|established| Nts {
                 ke_server: established.ke_server.to_string(),
                 ntp_server: established.named.clone(),
@@ -200,24 +201,9 @@ impl Report {
         self.verdict
     }
 
-    /// The report as a person reads it; without the error, which goes to another stream.
+    /// The report as a person reads it; without the error, which goes to another stream, and without the rows that were shown
+    /// as they came.
     pub(super) fn for_people(&self, paint: Paint) -> String {
-        let mut text = String::new();
-        if self.samples.len() > 1 {
-            text.push_str(&columns(
-                ["time", OFFSET, "delay", "root distance", "authenticated"],
-                self.samples.iter().map(|sample| {
-                    [
-                        sample.time.clone(),
-                        signed(sample.offset),
-                        unsigned(sample.delay),
-                        unsigned(sample.root_distance),
-                        if sample.authenticated { "yes" } else { "no" }.to_owned(),
-                    ]
-                }),
-            ));
-            text.push('\n');
-        }
         let mut sheet = Sheet::new(paint);
         if let Some(server) = &self.server {
             sheet.line(
@@ -241,6 +227,9 @@ impl Report {
             sheet.line("not to be used", paint.warning(&answer.detail));
             answer.sample.describe(&mut sheet, paint);
         }
+        if self.interrupted {
+            sheet.line("interrupted", "what came until then is shown");
+        }
         if self.unanswered > 0 {
             sheet.line("without answer", paint.warning(&self.unanswered.to_string()));
         }
@@ -255,8 +244,7 @@ impl Report {
         if let Some(nts) = &self.nts {
             nts.describe(&mut sheet);
         }
-        let _ = write!(text, "{}", sheet.render());
-        text
+        sheet.render()
     }
 }
 

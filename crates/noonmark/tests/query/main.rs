@@ -2,7 +2,8 @@
 
 mod server;
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -235,6 +236,50 @@ fn people_read_the_sign_in_the_heading() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(!text.contains('\x1b'), "no colour where there is no terminal");
+}
+
+#[test]
+fn answers_are_shown_as_they_come_and_an_interruption_keeps_them() {
+    let server = Server::start(Manner::Honest);
+    let port = server.ntp_port.to_string();
+    for signal in ["INT", "TERM"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_noonmark"))
+            .args(["query", "127.0.0.1", "--port", &port, "-n", "1000", "--interval", "0.2"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut lines = [const { String::new() }; 3];
+        for line in &mut lines {
+            out.read_line(line).expect("text");
+        }
+        let [headings, first, second] = &lines;
+        assert!(headings.starts_with("time ") && headings.contains("offset (+ server ahead)"));
+        assert!(first.contains("+12.5") && second.contains("+12.5"), "{first}{second}");
+        let width = |line: &str| line.chars().count();
+        assert_eq!([width(first), width(second)], [width(headings); 2], "they line up");
+        let kill = format!("kill -{signal} {}", child.id());
+        assert!(Command::new("sh").arg("-c").arg(kill).status().expect("a shell").success());
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).expect("text");
+        assert_eq!(child.wait().expect("our child").code(), Some(0), "{signal}: {rest}");
+        assert!(rest.contains("the best of") && rest.contains("interrupted"), "{rest}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_query() {
+    let server = Server::start(Manner::Honest);
+    let port = server.ntp_port.to_string();
+    let began = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_noonmark"))
+        .args(["query", "127.0.0.1", "--port", &port, "-n", "1000", "--interval", "0.2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("our child").code(), Some(0));
+    assert!(began.elapsed().as_secs() < 60, "a thousand questions take 200 s");
 }
 
 #[test]
