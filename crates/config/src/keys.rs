@@ -72,8 +72,9 @@ const SERVER: Table = Table {
             default: Some(r#"["[::]:123", "0.0.0.0:123"]"#),
             absent: "",
             example: r#"["[2001:db8::123]:123", "192.0.2.123"]"#,
-            accepted: "a list of IP addresses with or without a port, as in [\"[::]:123\", \
-                       \"192.0.2.1\"]; without a port it is 123, port 0 takes any free one",
+            accepted: "a list of at most 64 IP addresses with or without a port, as in \
+                       [\"[::]:123\", \"192.0.2.1\"]; without a port it is 123, port 0 takes any \
+                       free one; none beside [::] or 0.0.0.0 in its family with the same port",
             meaning: "Addresses to answer on. An IPv6 address never takes IPv4 traffic as well. \
                       An empty list serves no time, which makes sense only beside [nts].",
             elsewhere: &["bindaddress", "bind-address", "port", "address", "listen-address"],
@@ -295,9 +296,9 @@ const NTS: Table = Table {
             default: Some(r#"["[::]:4460", "0.0.0.0:4460"]"#),
             absent: "",
             example: r#"["[2001:db8::123]:4460", "192.0.2.123"]"#,
-            accepted: "a list of at least one IP address with or without a port, as in \
+            accepted: "a list of 1 to 64 IP addresses with or without a port, as in \
                        [\"[::]:4460\", \"192.0.2.1\"]; without a port it is 4460, port 0 takes \
-                       any free one",
+                       any free one; none beside [::] or 0.0.0.0 in its family with the same port",
             meaning: "Addresses to take connections on. An IPv6 address never takes IPv4 \
                       traffic as well.",
             elsewhere: &["ntsport", "port", "address"],

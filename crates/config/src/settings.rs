@@ -45,8 +45,8 @@ impl Settings {
 /// The table `[server]`: time over UDP.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Server {
-    /// Addresses to bind, no two equal (port 0, "any free port", may repeat). May be empty when
-    /// key establishment alone is served.
+    /// Addresses to bind, 64 at most, no two equal (port 0, "any free port", may repeat) and none
+    /// that stands for another. May be empty when key establishment alone is served.
     pub listen: Vec<SocketAddr>,
     /// Devices to listen on: every address is bound once on each. Empty: not bound to a device.
     pub interfaces: Vec<InterfaceName>,
@@ -184,7 +184,7 @@ pub struct RateLimit {
 /// The table `[nts]`: key establishment over TCP (RFC 8915 §4).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Nts {
-    /// Addresses to bind, no two equal (port 0 may repeat), at least one.
+    /// Addresses to bind, 1..=64, no two equal (port 0 may repeat) and none that stands for another.
     pub listen: Vec<SocketAddr>,
     /// Certificate chain in PEM, the server's own first.
     pub certificate: PathBuf,

@@ -170,7 +170,31 @@ pub(crate) fn addresses(
     port: u16,
 ) -> Option<Vec<SocketAddr>> {
     // Two free ports are two different ports.
-    list(value, wrongs, |value, wrongs| address(value, wrongs, port), |address| address.port() == 0)
+    let is_free = |address: &SocketAddr| address.port() == 0;
+    let read = list(value, wrongs, |value, wrongs| address(value, wrongs, port), is_free)?;
+    if read.len() > ADDRESSES_MAX {
+        wrongs.add(value, format!("the list has {} addresses", read.len()));
+        return None;
+    }
+    let DeValue::Array(items) = value.get_ref() else { return None };
+    let before = wrongs.0.len();
+    for (at, (item, later)) in items.iter().zip(&read).enumerate() {
+        if let Some(earlier) = read.iter().take(at).find(|earlier| overlap(earlier, later)) {
+            wrongs.add(item, format!("\"{later}\" and \"{earlier}\" overlap: one stands for all"));
+        }
+    }
+    (wrongs.0.len() == before).then_some(read)
+}
+
+/// More than any machine needs, few enough for the descriptors of one process: each is a socket per thread.
+const ADDRESSES_MAX: usize = 64;
+
+/// Whether one of two different addresses stands for every address of the other's family, at the same port.
+fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.port() != 0
+        && one.is_ipv4() == other.is_ipv4()
+        && one.ip().is_unspecified() != other.ip().is_unspecified()
 }
 
 fn address(value: &Value<'_>, wrongs: &mut Wrongs, port: u16) -> Option<SocketAddr> {

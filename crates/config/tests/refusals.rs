@@ -121,6 +121,18 @@ fn each_mistake_is_named_at_its_place() {
         &["2:24 server.listen: \"::1\" is listed twice"],
     );
     check(
+        "[server]\nlisten = [\"127.0.0.1\", \"[::]:1123\", \"0.0.0.0\", \"[::1]:1123\", \"[::1]:1124\"]\n",
+        &[
+            "2:37 server.listen: \"0.0.0.0:123\" and \"127.0.0.1:123\" overlap: one stands for all",
+            "2:48 server.listen: \"[::1]:1123\" and \"[::]:1123\" overlap: one stands for all",
+        ],
+    );
+    let many: Vec<String> = (1..=65).map(|last| format!("\"192.0.2.{last}\"")).collect();
+    check(
+        &format!("[server]\nlisten = [{}]\n", many.join(", ")),
+        &["2:10 server.listen: the list has 65 addresses"],
+    );
+    check(
         "[server]\nlisten = [\"224.0.1.1\", \"ff02::101\", \"255.255.255.255\"]\n",
         &[
             "2:11 server.listen: \"224.0.1.1\" is not an address a host can have",
