@@ -93,6 +93,34 @@ fn a_key_that_does_not_belong_to_its_certificate_is_found() {
 }
 
 #[test]
+fn a_certificate_is_named_and_one_out_of_its_time_is_a_warning() {
+    let folder = Folder::new("validity");
+    let text =
+        "[nts]\nlisten = [\"127.0.0.1:14460\"]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let file = folder.file("noonmark.toml", text);
+    for (years, status, words) in [
+        ((2020, 2090), 0, "valid until 2090-01-01T00:00:00Z"),
+        ((2020, 2021), 1, "time.example expired at 2021-01-01T00:00:00Z"),
+        ((2089, 2090), 1, "time.example is not valid before 2089-01-01T00:00:00Z"),
+    ] {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params =
+            rcgen::CertificateParams::new(vec!["time.example".to_owned()]).expect("a name");
+        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        folder.file("cert.pem", &params.self_signed(&key).expect("a certificate").pem());
+        folder.file("key.pem", &key.serialize_pem());
+        let (said, json) = check(&file, status);
+        assert!(said.contains(words) && said.contains("certificate for time.example"), "{said}");
+        assert_eq!(
+            (&json["good"], &json["certificate"]["names"][0]),
+            (&json!(true), &json!("time.example"))
+        );
+        assert_eq!(json["warnings"].as_array().map(Vec::len), usize::try_from(status).ok());
+    }
+}
+
+#[test]
 fn a_missing_or_empty_file_is_an_error() {
     let folder = Folder::new("empty");
     check(&folder.0.join("missing.toml"), 2);
