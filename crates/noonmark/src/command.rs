@@ -33,7 +33,8 @@ pub enum Command {
 /// `noonmark query`.
 #[derive(Args, Clone, Debug)]
 pub struct QueryArguments {
-    /// Name or address of the server
+    /// Name or address of the server, without a port
+    #[arg(value_parser = parse_host)]
     pub host: String,
     /// UDP port of the server; with --nts, instead of the one negotiated [default: 123]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -53,13 +54,13 @@ pub struct QueryArguments {
     /// Do not ask for the exporter context of AEAD 30 that RFC 8915 demands (record 1024)
     #[arg(long, requires = "nts")]
     pub no_compliant_gcm_siv: bool,
-    /// How many times to ask
+    /// How many times to ask, 1 to 1000
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub count: u32,
-    /// Seconds from one question to the next [default: 2, and 16 for more than 8 questions]
+    /// Seconds from one question to the next, 0.01 to 3600 [default: 2, and 16 for more than 8 questions]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub interval: Option<Duration>,
-    /// Seconds to wait for an answer, and for key establishment
+    /// Seconds to wait for an answer, and for key establishment, 0.01 to 3600
     #[arg(long, visible_alias = "timeout", value_name = "SECONDS", default_value = "3", value_parser = parse_seconds)]
     pub time_out: Duration,
     /// Use IPv4 only
@@ -157,6 +158,16 @@ fn verdict_of(error: &clap::Error) -> Verdict {
     if error.use_stderr() { Verdict::Usage } else { Verdict::Good }
 }
 
+/// A name or an address; one colon or brackets are the sign of a port, which has options of its own.
+fn parse_host(text: &str) -> Result<String, String> {
+    if text.starts_with('[') || text.matches(':').count() == 1 {
+        return Err("a name or an address stands alone: the port goes to --port, or to --ke-port \
+                    for key establishment, and IPv6 addresses take no brackets"
+            .to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn parse_aead(text: &str) -> Result<Aead, String> {
     text.parse().ok().and_then(Aead::from_id).ok_or_else(|| {
         "the AEADs are 15 (AES-SIV-CMAC-256), 17 (AES-SIV-CMAC-512) and 30 (AES-128-GCM-SIV)"
@@ -198,6 +209,8 @@ mod tests {
             assert_eq!(parsed.err().map(|error| verdict_of(&error)), expected, "{line}");
         }
         check("noonmark query host", None);
+        check("noonmark query 2001:db8::1", None);
+        check("noonmark query fe80::1%eth0", None);
         check("noonmark query host --nts --ca x --aead 30 --aead 15 -n 4 -4 --json", None);
         check("noonmark --help", Some(Verdict::Good));
         check("noonmark query --help", Some(Verdict::Good));
@@ -205,6 +218,9 @@ mod tests {
         for line in [
             "noonmark",
             "noonmark query",
+            "noonmark query host:123",
+            "noonmark query [::1]",
+            "noonmark query [::1]:123",
             "noonmark query host -n 0",
             "noonmark query host -n 1001",
             "noonmark query host --ca x",

@@ -195,7 +195,18 @@ impl std::fmt::Display for Failure {
             Self::Unresolved(error) => error.fmt(f),
             Self::NoRoute => f.write_str("this machine has no route to any address of the server"),
             Self::Trust(error) => error.fmt(f),
-            Self::NotEstablished(error) => error.fmt(f),
+            Self::NotEstablished(error) => {
+                let said = error.to_string();
+                f.write_str(&said)?;
+                // The one name of TLS's that says who is missing, not what is wrong.
+                let unknown =
+                    error.failure() == KeFailure::Untrusted && said.contains("UnknownIssuer");
+                f.write_str(if unknown {
+                    "; --ca names a file with the authority to trust"
+                } else {
+                    ""
+                })
+            }
             Self::GaveUp(reason) => reason.fmt(f),
             Self::Machine(reason) => f.write_str(reason),
         }

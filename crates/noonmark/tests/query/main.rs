@@ -170,7 +170,7 @@ fn refused_authentication_has_its_own_status() {
         assert_eq!(json["best"], Value::Null, "no time from {manner:?}");
     }
     let stranger = Server::start(Manner::Honest);
-    check(Manner::Honest, &["--ca", &stranger.ca.to_string_lossy()], "certificate");
+    check(Manner::Honest, &["--ca", &stranger.ca.to_string_lossy()], "--ca names");
     check(Manner::WrongName, &[], "certificate");
     check(Manner::Forged, &[], "tag");
     check(Manner::Stripped, &[], "authenticated");

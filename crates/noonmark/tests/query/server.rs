@@ -14,7 +14,9 @@ use noonmark_nts::{
 use noonmark_os::clock;
 use noonmark_packet::{HEADER_LEN, Header, Leap, Mode, Packet, ReferenceId, Version};
 use noonmark_units::{PollExponent, Precision, Short, Span, Timestamp};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData,
+};
 
 /// How a server behaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,8 +82,10 @@ impl Drop for Server {
 fn certificates(name: &str) -> (String, Identity) {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
-        .expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    // No two authorities have the same name.
+    params.distinguished_name.push(DnType::CommonName, format!("{:02x?}", &key.der_bytes()[..16]));
+    let ca = CertifiedIssuer::self_signed(params, key).expect("an authority");
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
     let certificate = params.signed_by(&key, &ca).expect("a certificate");
