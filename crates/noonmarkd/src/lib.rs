@@ -2,7 +2,7 @@
 //! `noonmark-server`, `noonmark-ke` and `noonmark-nts`.
 //!
 //! Start with [`launcher`]: it is the first process, and it alone opens files and sockets, reads signals and starts the others
-//! by executing this program again. The roles begin in [`station`] and do their work in [`warden`], [`ntp`], [`ke`] and [`observe`].
+//! by executing this program again. The roles begin in [`station`] and do their work in `warden`, `ntp`, `ke` and `observe`.
 //! Everything they and the launcher say to each other is a [`message::Message`].
 //!
 //! ```text
