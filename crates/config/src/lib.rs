@@ -7,7 +7,7 @@
 //! ([`Report::render`]) and for programs (it serialises).
 //!
 //! Every table and key is described once, in [`TABLES`]. The reader takes defaults and the wording
-//! of what is accepted from there; [`default_file`] and [`manual`] print the commented default
+//! of what is accepted from there; [`default_file`] and [`manual()`] print the commented default
 //! configuration and `docs/configuration.md` from it.
 //!
 //! What makes a configuration wrong:

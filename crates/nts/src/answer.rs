@@ -87,7 +87,7 @@ impl AnswerPlan {
         }
     }
 
-    /// The places of the cookies, each with its nonce where [`Sealing`](crate::Sealing) wants it.
+    /// The places of the cookies, each with its nonce where [`Sealing`] wants it.
     pub fn cookie_places<'d>(&self, datagram: &'d mut [u8]) -> impl Iterator<Item = &'d mut [u8]> {
         let (_, body) =
             split_for(datagram, self.authenticator_at(), self.len() - self.authenticator_at());
