@@ -54,47 +54,7 @@ impl Default for Counters {
     }
 }
 
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal $(, $fate:ident)?;)+) => {
-        /// Something that is counted. The names and their order are stable; new ones are added at the end.
-        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-        pub enum Counter {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl Counter {
-            /// All of them, in the order of a counter page.
-            pub const ALL: [Self; Self::COUNT] = [$(Self::$variant),+];
-            /// How many there are.
-            pub const COUNT: usize = [$($name),+].len();
-
-            /// Name for machines: `snake_case`, stable.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it counts, in a line for people.
-            pub const fn help(self) -> &'static str {
-                match self {
-                    $(Self::$variant => [$($doc),+][0].trim_ascii(),)+
-                }
-            }
-
-            /// Whether it says what became of a connection; each connection has exactly one fate.
-            pub const fn is_fate(self) -> bool {
-                match self {
-                    $(Self::$variant => counters!(@fate $($fate)?),)+
-                }
-            }
-        }
-    };
-    (@fate) => { false };
-    (@fate fate) => { true };
-}
-
-counters! {
+noonmark_os::counters! {
     /// Connections accepted.
     Accepted = "accepted";
     /// Served with keys and cookies for AEAD_AES_SIV_CMAC_256.

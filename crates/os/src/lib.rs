@@ -28,6 +28,7 @@
 
 pub mod caps;
 pub mod clock;
+mod counters;
 mod mapping;
 pub mod page;
 pub mod pair;
