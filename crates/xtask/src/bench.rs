@@ -39,9 +39,6 @@ pub struct Wish {
     /// How often each server is driven
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Also measure ntpd-rs 1.9, built from its crate the first time, which takes long
-    #[arg(long)]
-    long: bool,
     /// Install missing Debian packages without asking
     #[arg(long)]
     yes: bool,

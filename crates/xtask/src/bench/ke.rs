@@ -32,10 +32,11 @@ struct Outcome {
 /// What could not be started, or which establishments failed.
 pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
     let rig = Rig::new(wish)?;
-    let mut servers = vec![start_ours(&rig)?, start_ntpd_rs(&rig, NTPD_RS, NTPD_RS_AT, false)?];
-    if wish.long {
-        servers.push(start_ntpd_rs(&rig, NEWER, NEWER_AT, true)?);
-    }
+    let servers = [
+        start_ours(&rig)?,
+        start_ntpd_rs(&rig, NTPD_RS, NTPD_RS_AT, false)?,
+        start_ntpd_rs(&rig, NEWER, NEWER_AT, true)?,
+    ];
     let mut samples: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); servers.len()];
     for round in 1..=wish.rounds {
         for (server, (ns, rate)) in servers.iter().zip(&mut samples) {

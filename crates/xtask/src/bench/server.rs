@@ -59,10 +59,7 @@ struct Samples {
 /// What could not be started, or which answers were wrong.
 pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
     let rig = Rig::new(wish)?;
-    let mut servers = vec![start_ours(&rig)?, start_chrony(&rig)?, start_echo(&rig)?];
-    if wish.long {
-        servers.push(start_ntpd_rs(&rig)?);
-    }
+    let servers = [start_ours(&rig)?, start_chrony(&rig)?, start_echo(&rig)?, start_ntpd_rs(&rig)?];
     let mut samples: Vec<Vec<Samples>> = Vec::new();
     samples.resize_with(MODES.len(), || servers.iter().map(|_| Samples::default()).collect());
     for round in 1..=wish.rounds {
