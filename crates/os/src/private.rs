@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 pub enum Exposure {
     /// Configuration, certificates: others may read it and not write it (mode & 022 = 0).
     Public,
-    /// Keys: owner only (mode & 077 = 0).
+    /// Secrets of our own: owner only (mode & 077 = 0).
     Secret,
-    /// Keys in a folder that the service manager made for this process (systemd's `LoadCredential=`): there the group's
-    /// bits show the mask of an access list, so only others are looked at (mode & 027 = 0).
+    /// Keys others provide: a service manager's credentials (systemd's `LoadCredential=`), where the group's bits show the mask of
+    /// an access list, and keys a group may read, as Debian's `ssl-cert` does it (mode & 027 = 0).
     Credential,
 }
 
