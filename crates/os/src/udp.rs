@@ -131,7 +131,6 @@ impl std::error::Error for OpenError {
 fn set(socket: &Socket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let length = size_of::<c_int>() as libc::socklen_t;
     // SAFETY: the pointer and the length describe `value`, which lives through the call; the kernel only reads it.
-    #[allow(unsafe_code)]
     let done = unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length)
     };
