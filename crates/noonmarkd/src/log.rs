@@ -3,6 +3,8 @@
 //! Text goes to standard error, `2026-11-22T12:00:00.123Z warn ntp: what happened key=value`. When standard error leads to
 //! systemd's journal (`JOURNAL_STREAM`), the time is left out and the severity goes first as `<4>`, which the journal understands.
 //! JSON is one object per line: `time`, `level`, `process`, `message`, then the event's own fields.
+//! The journal itself gets an entry per event over its own protocol: `MESSAGE`, `PRIORITY`, `NOONMARK_PROCESS`, then the event's
+//! own fields as `NOONMARK_` and the name. Where no journal listens, text goes to standard error instead.
 //!
 //! No line carries a control character, so what a peer or a file said cannot forge another line or paint a terminal.
 
@@ -14,6 +16,7 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -45,6 +48,8 @@ pub fn start(process: &'static str, log: Log) {
         LogFormat::Journald => match tracing_journald::layer() {
             Ok(journal) => {
                 let journal = journal
+                    .with_priority_mappings(priorities())
+                    .with_field_prefix(Some("NOONMARK".to_owned()))
                     .with_syslog_identifier("noonmarkd".to_owned())
                     .with_custom_fields([("NOONMARK_PROCESS", process)]);
                 registry.with(journal.with_filter(level)).try_init()
@@ -160,6 +165,17 @@ fn severity(level: Level) -> u8 {
     }
 }
 
+/// The same, for the journal's own protocol.
+fn priorities() -> PriorityMappings {
+    PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    }
+}
+
 /// What an event says, in its order.
 #[derive(Default)]
 struct Fields {
@@ -223,6 +239,16 @@ mod tests {
             Line { process: "launcher", shape }.write(Level::WARN, fields(), UnixTime::EPOCH);
         assert_eq!(line, expected);
         assert!(!line.contains(char::is_control));
+    }
+
+    #[test]
+    fn journal_hears_the_same_severity_on_both_ways() {
+        let PriorityMappings { error, warn, info, debug, trace } = priorities();
+        let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+        for (level, priority) in levels.into_iter().zip([error, warn, info, debug, trace]) {
+            // The journal takes the digit as a character.
+            assert_eq!(priority as u8, b'0' + severity(level), "{level}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The real executable, in a folder of its own, on free ports of the loopback device.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -7,7 +8,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
 
 use noonmark_os::{caps, process, random::RandomPool};
 use serde_json::Value;
@@ -65,14 +69,22 @@ impl Place {
     }
 
     pub fn start_without_waiting(&self, environment: &[(&str, &Path)]) -> Daemon {
+        let file = self.folder.join("noonmark.toml");
+        self.start_with([OsStr::new("--config"), file.as_os_str()], environment)
+    }
+
+    pub fn start_with(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        environment: &[(&str, &Path)],
+    ) -> Daemon {
         // Nothing that is started here can set a clock. (It would not: it gives up the right itself.)
         caps::drop_sys_time().expect("dropping needs no right");
         let log = self.folder.join("log");
         let stderr =
             File::options().append(true).create(true).open(&log).expect("a writable folder");
         let child = Command::new(env!("CARGO_BIN_EXE_noonmarkd"))
-            .arg("--config")
-            .arg(self.folder.join("noonmark.toml"))
+            .args(arguments)
             .env_remove("NOTIFY_SOCKET")
             .env_remove("JOURNAL_STREAM")
             .envs(environment.iter().copied())
@@ -89,6 +101,36 @@ impl Place {
         let mut daemon = self.start_without_waiting(&[]);
         let status = daemon.wait();
         (status.code(), daemon.log())
+    }
+}
+
+/// Gives a file a new time of change again and again, until dropped.
+pub struct Restless {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Place {
+    /// Sees to it that a file of the folder, or what takes its place, never looks the same for long.
+    pub fn keep_changing(&self, name: &str) -> Restless {
+        let (path, stop) = (self.folder.join(name), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                let file = File::options().append(true).open(&path).expect("there");
+                file.set_modified(SystemTime::now()).expect("ours");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Restless { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Restless {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
     }
 }
 

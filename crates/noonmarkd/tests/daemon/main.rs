@@ -3,9 +3,9 @@
 mod client;
 mod fixture;
 mod identity;
+mod service;
 
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -251,6 +251,52 @@ fn new_certificate_is_taken_and_a_broken_one_is_not() {
     establish_soon(ke, &repaired);
 }
 
+#[test]
+fn certificate_is_taken_by_sighup_alone() {
+    let place = Place::new();
+    let daemon = place.start();
+    let ke = daemon.address("nts-ke");
+    let taken = "info launcher: configuration taken";
+    let by_watching = "new certificate taken";
+
+    // Files that never stop changing are never taken by watching them.
+    let restless = place.keep_changing("chain.pem");
+    let old = place.authority.pem();
+    let renewed = Authority::new();
+    renewed.issue(&place.folder);
+    std::thread::sleep(LONGER_THAN_WATCHING_TAKES);
+    client::establish(ke, &old).expect("the first certificate still serves");
+    assert_eq!(daemon.status().expect("serving")["certificate"]["generation"], 1);
+
+    daemon.signal("HUP");
+    daemon.wait_until("taken", |status| status["certificate"]["generation"] == 2);
+    establish_soon(ke, &renewed);
+    assert!(client::establish(ke, &old).is_err(), "the first one is gone");
+    assert_eq!(daemon.log().matches(taken).count(), 1, "{}", daemon.log());
+
+    // A broken one is refused, in so many words, and the one before goes on serving.
+    std::fs::write(place.folder.join("key.pem"), b"not a key").expect("ours");
+    daemon.signal("HUP");
+    let status =
+        daemon.wait_until("refused", |status| status["configuration"]["refused"].is_object());
+    assert_eq!(status["certificate"]["generation"], 2);
+    client::establish(ke, &renewed.pem()).expect("the second certificate still serves");
+    let log = daemon.log();
+    let refused = "error launcher: refused; what is in force stays";
+    assert!(log.contains(refused) && log.contains("no private key in it"), "{log}");
+    assert!(!log.contains(by_watching), "{log}");
+    drop(restless);
+
+    // The same, once the files rest: now watching takes them.
+    Authority::new().issue(&place.folder);
+    daemon.wait_until("taken by watching", |status| status["certificate"]["generation"] == 3);
+    assert!(daemon.log().contains(by_watching), "{}", daemon.log());
+    assert_eq!(daemon.log().matches(taken).count(), 1, "{}", daemon.log());
+}
+
+/// Certificates are looked at once a second, and taken when they look the same twice.
+const LONGER_THAN_WATCHING_TAKES: Duration = Duration::from_secs(4);
+
 /// What the launcher has taken reaches key establishment by a message.
 fn establish_soon(ke: std::net::SocketAddr, authority: &Authority) {
     let deadline = Instant::now() + PATIENCE;
@@ -390,82 +436,6 @@ fn command_line_is_checked_and_checks() {
     std::fs::write(place.folder.join("chain.pem"), b"nothing").expect("ours");
     check(&["--config", file, "--check"], 65, "no certificate in it");
     check(&["--config", "/nowhere/noonmark.toml"], 78, "cannot be read");
-}
-
-#[test]
-fn service_manager_hears_of_ready_reloading_and_stopping() {
-    let place = Place::new();
-    let path = place.folder.join("notify");
-    let manager = UnixDatagram::bind(&path).expect("free");
-    manager.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    let next = || {
-        let mut buffer = [0; 2048];
-        let len = manager.recv(&mut buffer).expect("told in time");
-        String::from_utf8_lossy(&buffer[..len]).into_owned()
-    };
-    let mut daemon = place.start_without_waiting(&[("NOTIFY_SOCKET", &path)]);
-    let text = next();
-    assert!(text.starts_with("READY=1\nSTATUS=serving ntp 127.0.0.1:"), "{text}");
-    let status = daemon.status().expect("ready means that everybody is answered");
-    assert_eq!(status["ready"], true, "{status}");
-    daemon.signal("HUP");
-    assert!(next().starts_with("RELOADING=1\nMONOTONIC_USEC="));
-    assert!(next().starts_with("READY=1\n"));
-    daemon.signal("TERM");
-    assert_eq!(next(), "STOPPING=1");
-    assert_eq!(daemon.wait().code(), Some(0));
-}
-
-#[test]
-fn init_script_starts_reloads_and_stops() {
-    noonmark_os::caps::drop_sys_time().expect("dropping needs no right");
-    let place = Place::new();
-    let script = Script { folder: place.folder.clone() };
-    let run = |action: &str, status: i32, words: &str| {
-        let output = script.run(action);
-        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{action}: {text}");
-        assert!(text.contains(words), "{action}: {words:?} is not in {text:?}");
-    };
-    run("status", 3, "does not run");
-    place.configure("nonsense");
-    run("start", 6, "configuration refused");
-    place.configure(CONFIGURATION);
-    run("start", 0, "noonmarkd started");
-    run("start", 0, "runs already");
-    run("status", 0, "noonmarkd runs");
-    run("reload", 0, "");
-    run("restart", 0, "noonmarkd stopped\nnoonmarkd started");
-    run("stop", 0, "noonmarkd stopped");
-    run("status", 3, "does not run");
-    run("sing", 64, "usage:");
-    assert!(!place.folder.join("status.sock").exists(), "stopped in good order");
-}
-
-/// The init script, with everything it touches in one folder. What it started is stopped when dropped.
-struct Script {
-    folder: std::path::PathBuf,
-}
-
-impl Script {
-    fn run(&self, action: &str) -> std::process::Output {
-        Command::new("sh")
-            .args([concat!(env!("CARGO_MANIFEST_DIR"), "/dist/noonmarkd.init"), action])
-            .env("DAEMON", env!("CARGO_BIN_EXE_noonmarkd"))
-            .env("CONFIG", self.folder.join("noonmark.toml"))
-            .env("RUN", self.folder.join("run"))
-            .env("STATE", self.folder.join("state"))
-            .env("LOG", self.folder.join("log"))
-            .env("ACCOUNT", "no such account")
-            .output()
-            .expect("a shell")
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        self.run("stop");
-    }
 }
 
 #[test]
