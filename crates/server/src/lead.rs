@@ -83,33 +83,64 @@ impl Default for Lead {
 
 /// A cost per unit, in 2^-32 s times 256; near the least of what was measured lately.
 ///
-/// What disturbs a measurement (an interrupt, a receiver that is woken and takes the processor) only ever makes it longer, so a
-/// shorter one is believed soon and a longer one slowly.
+/// What disturbs a measurement (an interrupt, a receiver that is woken and takes the processor, code that is not in the caches yet) only
+/// ever makes it longer, so a shorter one is believed soon and a longer one slowly. Only of the first ones, when nothing is known about
+/// the machine, the low ones are believed as they are.
 #[derive(Clone, Copy, Debug)]
-struct Learned(i64);
+struct Learned {
+    cost: i64,
+    /// The first measurements, in ascending order.
+    first: [i64; FIRST],
+    /// How many of them there are.
+    seen: usize,
+}
 
 impl Learned {
     const fn from_nanos(nanos: i64) -> Self {
-        Self(Span::from_nanos(nanos).to_bits() << FRACTION)
+        let cost = Span::from_nanos(nanos).to_bits() << FRACTION;
+        Self { cost, first: [i64::MAX; FIRST], seen: 0 }
     }
 
     fn times(self, units: u64) -> i64 {
-        self.0.saturating_mul(units.min(1 << 20) as i64) >> FRACTION
+        self.cost.saturating_mul(units.min(1 << 20) as i64) >> FRACTION
     }
 
-    /// A measurement more than four times what was expected is an interruption, not a cost, and counts as four times.
-    /// One that is negative (the clock was stepped back) says nothing.
+    /// A measurement that is negative (the clock was stepped back) says nothing.
     fn learn(&mut self, took: Span, units: u64) {
         if units == 0 || took.is_negative() {
             return;
         }
         let measured = (took.to_bits().min(MOST) << FRACTION) / units.min(1 << 20) as i64;
-        let bounded = measured.min(self.0.saturating_mul(4)).max(1);
-        let share = if bounded < self.0 { 4 } else { 32 };
-        self.0 = (self.0 + (bounded - self.0) / share).max(1 << (FRACTION - 1));
+        let learned =
+            if self.seen < FIRST { self.among_the_first(measured) } else { self.average(measured) };
+        self.cost = learned.max(1 << (FRACTION - 1));
+    }
+
+    /// The second-lowest of the first measurements, the lowest of only three. The first two, made with cold caches, can only lower
+    /// what was assumed.
+    fn among_the_first(&mut self, measured: i64) -> i64 {
+        if let Some(free) = self.first.get_mut(self.seen) {
+            *free = measured;
+        }
+        self.seen += 1;
+        self.first.sort_unstable();
+        match (self.seen, self.first) {
+            (1 | 2, _) => self.cost.min(measured),
+            (3, [lowest, ..]) => lowest,
+            (_, [_, second, ..]) => second,
+        }
+    }
+
+    /// A measurement more than four times what was expected is an interruption, not a cost, and counts as four times.
+    fn average(&self, measured: i64) -> i64 {
+        let bounded = measured.min(self.cost.saturating_mul(4)).max(1);
+        let share = if bounded < self.cost { 4 } else { 32 };
+        self.cost + (bounded - self.cost) / share
     }
 }
 
+/// How many measurements are believed as they are.
+const FIRST: usize = 5;
 /// Fraction bits of a learned cost.
 const FRACTION: u32 = 8;
 /// No lead is longer than this: 1 ms. More would be an answer from the future if the machine turned out faster.
@@ -140,6 +171,59 @@ mod tests {
         check_near(lead.ahead(work, 0), 3_000 + 2_500 / 8);
         check_near(lead.ahead(work, 9), 3_000 + 22_500 + 2_500 / 8);
         check_near(lead.ahead(Work::default(), 1), 2_500 + 2_500 / 8);
+    }
+
+    /// A machine on which everything costs so many times what is assumed of an unknown one, and how the lead does there: for each answer,
+    /// by how much it left after its transmit time, in nanoseconds (negative: before it, so that the time was not true).
+    fn late(times: i64, disturbed: impl Fn(usize) -> i64) -> Vec<i64> {
+        let mut lead = Lead::new();
+        let work = Work::nts(8);
+        let (sealing, sending) = (1_220 * times, 4_000 * times);
+        (0..40)
+            .map(|turn| {
+                // An eighth of the sending is taken as the part before the device: see `ahead`.
+                let truth = sealing + sending / 8;
+                let late = truth - lead.ahead(work, 0).as_nanos();
+                lead.learn_seal(work, START, after(sealing * disturbed(turn)));
+                lead.learn_send(1, START, after(sending * disturbed(turn)));
+                late
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_slow_machine_is_known_after_three_answers() {
+        for times in [1, 3, 12, 40] {
+            let late = late(times, |_| 1);
+            let truth = 1_720 * times;
+            for (answer, late) in late.into_iter().enumerate().skip(3) {
+                assert!(late.abs() <= 2 + truth / 100, "{times}: {late} ns at answer {answer}");
+            }
+        }
+        // Dozens of answers whose time was tens of microseconds early, if it were learned by small shares from the start.
+        assert!(late(12, |_| 1)[3..].iter().all(|late| *late < 300));
+    }
+
+    #[test]
+    fn a_disturbed_start_gives_no_answer_a_time_after_its_departure() {
+        // The first measurement is with cold caches, and any other of the first five may be disturbed as well.
+        for other in 1..5 {
+            let late = late(12, |turn| if turn == 0 || turn == other { 30 } else { 1 });
+            for (answer, late) in late.iter().enumerate().take(20) {
+                assert!(*late >= -210, "{late} ns at answer {answer}, disturbed at 0 and {other}");
+            }
+            assert!(late[5..].iter().all(|late| *late < 300), "disturbed at {other}: {late:?}");
+        }
+        // A machine whose every other measurement is disturbed is judged by the undisturbed ones.
+        let late = late(12, |turn| if turn % 2 == 0 { 30 } else { 1 });
+        assert!(late[..6].iter().all(|late| *late >= -210), "{late:?}");
+    }
+
+    #[test]
+    fn a_fast_machine_is_known_at_once() {
+        let mut lead = Lead::new();
+        lead.learn_send(1, START, after(400));
+        check_near(lead.ahead(Work::default(), 1), 450);
     }
 
     #[test]
