@@ -15,7 +15,7 @@ use crate::paint::Paint;
 use crate::query::unsigned;
 use crate::sheet::{Sheet, columns};
 
-/// Prints the state. Warning if something in it deserves a look, critical if there is none.
+/// Prints the state. Warning if something in it deserves a look, critical if part of the service is not there or there is no state.
 #[must_use]
 pub fn run(arguments: &StatusArguments) -> Verdict {
     let state = match read(&arguments.socket, PATIENCE) {
@@ -36,7 +36,17 @@ pub fn run(arguments: &StatusArguments) -> Verdict {
     } else {
         write_text(&for_people(&state, &concerns, Paint::for_stream(&io::stdout())))
     };
-    deliver(if concerns.is_empty() { Verdict::Good } else { Verdict::Warning }, written)
+    let verdict = concerns.iter().map(|concern| concern.verdict).max().unwrap_or(Verdict::Good);
+    deliver(verdict, written)
+}
+
+/// Something in a state that deserves a look.
+#[derive(Debug)]
+struct Concern {
+    /// [`Verdict::Warning`], or [`Verdict::Critical`] where clients are not served.
+    verdict: Verdict,
+    /// What it is.
+    words: String,
 }
 
 /// Reads the state of the daemon behind `socket`, for at most `patience`.
@@ -101,39 +111,70 @@ impl fmt::Display for NoStatus {
 
 impl std::error::Error for NoStatus {}
 
-/// What in a state deserves a look, in words.
-fn concerns(state: &Value) -> Vec<String> {
+/// What in a state deserves a look.
+fn concerns(state: &Value) -> Vec<Concern> {
     let mut concerns = Vec::new();
+    let mut add = |verdict, words| concerns.push(Concern { verdict, words });
     if state["ready"] == false {
-        concerns.push("not ready: a role has not started yet, or is not serving".to_owned());
+        let words = "not ready: a role has not started yet, or is not serving";
+        add(Verdict::Warning, words.to_owned());
     }
     for (part, name) in
         [("configuration", "a new configuration"), ("certificate", "a new certificate")]
     {
         if let Some(reason) = state[part]["refused"]["reason"].as_str() {
-            concerns.push(format!("{name} was refused, the one before stays in force: {reason}"));
+            let words = format!("{name} was refused, the one before stays in force: {reason}");
+            add(Verdict::Warning, words);
         }
     }
     if state["clock"]["stale"] == true {
-        concerns.push("the clock state is stale: the warden no longer writes it".to_owned());
+        add(
+            Verdict::Warning,
+            "the clock state is stale: the warden no longer writes it".to_owned(),
+        );
     }
     for role in list(&state["roles"]) {
-        if role["state"] == "waiting" {
-            concerns.push(format!(
-                "the role {} ended and waits to be started again",
-                text(&role["role"])
-            ));
+        if let Some((verdict, words)) = role_concern(role) {
+            add(verdict, words);
         }
     }
     concerns
 }
 
-fn for_people(state: &Value, concerns: &[String], paint: Paint) -> String {
+/// What about a process deserves a look: that it does not work, else that it lately did not.
+fn role_concern(role: &Value) -> Option<(Verdict, String)> {
+    let name = text(&role["role"]);
+    if role["state"] == "hung" {
+        let words = format!(
+            "{name} hangs or is stopped: no sign of life for {}",
+            seconds(&role["silent_seconds"])
+        );
+        return Some((Verdict::Critical, words));
+    }
+    let how = text(&role["last_end"]);
+    if role["state"] == "waiting" {
+        let words = format!("{name} ended ({how}) and waits to be started again");
+        return Some((Verdict::Warning, words));
+    }
+    role["last_end_seconds_ago"].as_f64().filter(|ago| *ago < LATELY).map(|_| {
+        let (ago, count) = (seconds(&role["last_end_seconds_ago"]), text(&role["restarts"]));
+        let words = format!(
+            "{name} ended by itself ({how}) {ago} ago; it was started again, {count} times so far"
+        );
+        (Verdict::Warning, words)
+    })
+}
+
+fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
     let mut sheet = Sheet::new(paint);
-    sheet.line(
-        "state",
-        if concerns.is_empty() { paint.good("good") } else { paint.warning(&concerns.join("\n")) },
-    );
+    let lines: Vec<_> = concerns
+        .iter()
+        .map(|Concern { verdict, words }| match verdict {
+            Verdict::Warning => paint.warning(&format!("warning: {words}")),
+            _ => paint.bad(&format!("critical: {words}")),
+        })
+        .collect();
+    sheet.line("state", if lines.is_empty() { paint.good("good") } else { lines.join("\n") });
     sheet.line("version", text(&state["version"]));
     sheet.line("started", text(&state["started"]));
     sheet.line("up for", seconds(&state["uptime_seconds"]));
@@ -187,7 +228,7 @@ fn for_people(state: &Value, concerns: &[String], paint: Paint) -> String {
             .map(|one| [text(&one["protocol"]), text(&one["address"]), text(&one["interface"])]),
     );
     let roles = columns(
-        ["role", "state", "pid", "restarts", "last end", "memory"],
+        ["role", "state", "pid", "restarts", "last end", "when", "memory"],
         list(&state["roles"]).map(|role| {
             [
                 text(&role["role"]),
@@ -195,6 +236,7 @@ fn for_people(state: &Value, concerns: &[String], paint: Paint) -> String {
                 text(&role["pid"]),
                 text(&role["restarts"]),
                 text(&role["last_end"]),
+                text(&role["last_end_time"]),
                 role["memory_bytes"]
                     .as_f64()
                     .map_or_else(dash, |octets| format!("{:.1} MiB", octets / 1_048_576.0)),
@@ -236,6 +278,8 @@ fn dash() -> String {
 
 /// The daemon answers from memory; a local socket is quick.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For an hour after a role ended by itself its end deserves a look, so that whoever looks every few minutes learns of it.
+const LATELY: f64 = 3600.0;
 /// A state is some kilobytes.
 const LONGEST_STATUS: usize = 1 << 22;
 
@@ -253,7 +297,8 @@ mod tests {
             "clock": { "synchronised": true, "leap": "none", "stratum": 2, "reference_id": "127.127.1.1",
                 "root_delay_seconds": 0.0, "root_dispersion_seconds": 0.001, "precision_log2_seconds": -25, "stale": false },
             "cookies": { "epoch": 7, "oldest_epoch": 0, "next_rotation": "2026-11-23T00:00:00Z" },
-            "roles": [{ "role": "ntp", "state": "ready", "pid": 7, "restarts": 0, "last_end": null, "memory_bytes": 1048576 }],
+            "roles": [{ "role": "ntp", "state": "ready", "silent_seconds": null, "pid": 7, "restarts": 0, "last_end": null,
+                "last_end_time": null, "last_end_seconds_ago": null, "memory_bytes": 1048576 }],
             "counters": { "ntp": { "received": 10, "dropped_short": 0 }, "ke": {} }
         })
     }
@@ -282,14 +327,20 @@ mod tests {
             *state.pointer_mut(path).expect(path) = value;
             let found = concerns(&state);
             assert_eq!(found.len(), usize::from(expected.is_some()), "{path}: {found:?}");
-            assert!(expected.is_none_or(|word| found[0].contains(word)), "{found:?}");
+            let shown = for_people(&state, &found, Paint::PLAIN);
+            assert!(expected.is_none_or(|words| shown.contains(words)), "{shown}");
+            assert_eq!(shown.contains("good"), expected.is_none(), "{shown}");
         }
         check("/ready", json!(true), None);
         check("/ready", json!(false), Some("not ready"));
         check("/configuration/refused", json!({ "reason": "line 3" }), Some("line 3"));
         check("/certificate", json!({ "refused": { "reason": "expired" } }), Some("expired"));
         check("/clock/stale", json!(true), Some("stale"));
-        check("/roles/0/state", json!("waiting"), Some("ntp"));
+        check("/roles/0/state", json!("waiting"), Some("warning: ntp ended"));
+        check("/roles/0/state", json!("hung"), Some("critical: ntp hangs or is stopped"));
+        check("/roles/0/last_end_seconds_ago", json!(90.0), Some("00:01:30 h ago"));
+        check("/roles/0/last_end_seconds_ago", json!(3599.0), Some("warning: ntp ended by itself"));
+        check("/roles/0/last_end_seconds_ago", json!(3600.0), None);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use noonmark_config::{Nts, Settings};
-use noonmark_ke::{Counter, Frontend, SeatLimits, Terms};
+use noonmark_ke::{Counter, Counters, Frontend, SeatLimits, Terms};
 use noonmark_nts::{Aead, CookieKeys, Identity, NtpServer, ServerPolicy, ServerTls};
 use noonmark_os::page::CounterPage;
+use noonmark_os::pulse::{BEAT_EVERY, Pulse};
 use noonmark_os::random::RandomPool;
 use noonmark_os::{clock, sealed};
 use noonmark_server::Action;
@@ -61,7 +62,8 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
         .map_err(Failure::while_doing(Status::System, "the counter page"))?;
     let page = Arc::new(page);
     station.tell(&Message::CounterPage { role: Role::Ke }, &[page.descriptor()])?;
-    let failed = serve_in_a_thread(&frontend, sockets, page)?;
+    let pulse = station.show_pulse(1)?;
+    let failed = serve_in_a_thread(&frontend, sockets, page, pulse)?;
     station.ready()?;
     let ending = listen(station, &frontend, &failed);
     // What is under way is bounded in time anyway; most of it takes milliseconds.
@@ -77,6 +79,7 @@ fn serve_in_a_thread(
     frontend: &Frontend,
     sockets: Vec<OwnedFd>,
     page: Arc<CounterPage>,
+    pulse: Arc<Pulse>,
 ) -> Result<mpsc::Receiver<Failure>, Failure> {
     let (report, failed) = mpsc::channel();
     let listeners: Vec<TcpListener> = sockets.into_iter().map(TcpListener::from).collect();
@@ -84,8 +87,12 @@ fn serve_in_a_thread(
     std::thread::Builder::new()
         .name("ke-serve".to_owned())
         .spawn(move || {
-            let Err(error) =
-                noonmark_ke::serve(&frontend, listeners, |counters| counters.publish(page.words()));
+            // Once a second, by the one thread that serves.
+            let show = |counters: &Counters| {
+                counters.publish(page.words());
+                pulse.beat(1);
+            };
+            let Err(error) = noonmark_ke::serve(&frontend, listeners, show);
             // Nobody waits for it any more if the role is ending.
             let _ = report
                 .send(Failure::new(Status::System, format_args!("accepting connections: {error}")));
@@ -101,7 +108,7 @@ fn listen(
     failed: &mpsc::Receiver<Failure>,
 ) -> Result<(), Ending> {
     loop {
-        station.sleep(&[], Some(LOOK_EVERY))?;
+        station.sleep(&[], BEAT_EVERY)?;
         while let Some(incoming) = station.poll()? {
             match incoming {
                 Incoming { message: Message::CookieKeys(set), .. } => {
@@ -194,8 +201,6 @@ fn expand(set: &KeySet) -> CookieKeys {
 
 /// What the configuration allows a certificate or key file to have.
 const LONGEST_PEM: usize = 1 << 18;
-/// How often a role looks at itself when nobody says anything.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long sessions under way may take when the role is told to stop.
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
 

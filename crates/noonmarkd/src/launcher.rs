@@ -24,7 +24,7 @@ mod notify;
 mod sockets;
 
 pub use child::ROLE_ARGUMENT;
-use child::RoleProcess;
+use child::{Life, RoleProcess};
 use identity::{SealedIdentity, Watch};
 use in_force::{InForce, Refusal, read_identity};
 pub(crate) use in_force::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
@@ -142,6 +142,7 @@ impl Launcher {
             }
             if self.next_look <= now {
                 self.next_look = now + LOOK_EVERY;
+                self.look_for_life(now);
                 self.look_for_new_certificate();
             }
             if self.next_report <= now {
@@ -254,6 +255,9 @@ impl Launcher {
                 (Message::Failed { status, reason }, _) => {
                     self.role(role).failure = Some(Failure::new(status, reason.as_str()));
                 }
+                (Message::Pulse, Some(page)) => {
+                    self.role(role).watch_pulse(&page, clock::monotonic());
+                }
                 (Message::ClockPage, Some(page)) => {
                     for reader in [Role::Ntp, Role::Observe] {
                         self.role(reader).tell(&Message::ClockPage, &[page.as_fd()]);
@@ -289,6 +293,30 @@ impl Launcher {
                 // `RoleProcess::hear` lets through what a role may say, with its descriptors.
                 (message, _) => tracing::error!(%role, message = message.name(), "unexpected"),
             }
+        }
+    }
+
+    /// Looks which roles give signs of life.
+    fn look_for_life(&mut self, now: Mono) {
+        let mut tell = false;
+        for role in Role::ALL {
+            let process = self.role(role);
+            let change = process.look_for_life(now);
+            let (pid, silent_s) = (process.pid(), process.state().silence.as_secs());
+            match change {
+                Some(Life::Hung) => {
+                    tracing::warn!(%role, pid, silent_s, "role hangs or is stopped: no sign of life");
+                }
+                Some(Life::Back) => tracing::info!(%role, pid, "role gives signs of life again"),
+                Some(Life::GivenUp) => {
+                    tracing::error!(%role, pid, silent_s, "role hangs; it is ended, to be started again");
+                }
+                None => {}
+            }
+            tell |= change.is_some() || process.phase() == Phase::Hung;
+        }
+        if tell {
+            self.report_roles();
         }
     }
 
@@ -503,6 +531,7 @@ impl Launcher {
             role: None,
             phase: if self.announced { Phase::Ready } else { Phase::Starting },
             last_end: None,
+            silence: Duration::ZERO,
             pid: std::process::id(),
             restarts: 0,
             memory: process::resident_memory(std::process::id()).unwrap_or(0),

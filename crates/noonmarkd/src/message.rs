@@ -30,7 +30,7 @@ mod report;
 
 use codec::{Reader, Writer};
 pub use keys::{Epochs, KeySet, MOST_KEYS};
-pub use report::{End, Listening, Phase, Protocol, RoleState, Subject, Taken};
+pub use report::{End, LastEnd, Listening, Phase, Protocol, RoleState, Subject, Taken};
 
 /// One message. Which process may send which is said at each kind, and checked by [`Message::may_be_sent_by`].
 pub enum Message {
@@ -103,6 +103,8 @@ pub enum Message {
         /// Path of the configuration file.
         file: Text,
     },
+    /// Kind 16, all to launcher: the page in which the role's threads show that they turn. One descriptor. No body.
+    Pulse,
 }
 
 /// At most [`LONGEST_TEXT`] octets of UTF-8 without control characters.
@@ -185,7 +187,9 @@ impl Message {
     #[must_use]
     pub fn descriptors(&self) -> RangeInclusive<usize> {
         match self {
-            Self::Configure { .. } | Self::ClockPage | Self::CounterPage { .. } => 1..=1,
+            Self::Configure { .. } | Self::ClockPage | Self::CounterPage { .. } | Self::Pulse => {
+                1..=1
+            }
             Self::Identity { .. } => 2..=2,
             Self::Sockets { .. } => 1..=MOST_DESCRIPTORS,
             Self::CookieKeys(_)
@@ -205,7 +209,7 @@ impl Message {
     #[must_use]
     pub fn may_be_sent_by(&self, role: Role) -> bool {
         match self {
-            Self::Ready { .. } | Self::Failed { .. } => true,
+            Self::Ready { .. } | Self::Failed { .. } | Self::Pulse => true,
             Self::CookieKeys(_) | Self::ClockPage => role == Role::Warden,
             Self::CounterPage { role: owner } => {
                 *owner == role && matches!(role, Role::Ntp | Role::Ke)
@@ -230,7 +234,10 @@ impl Message {
             | Self::Epochs(_)
             | Self::Daemon { .. } => role == Role::Observe,
             Self::Listening(_) => matches!(role, Role::Ke | Role::Observe),
-            Self::Ready { .. } | Self::Failed { .. } | Self::IdentityRefused { .. } => false,
+            Self::Ready { .. }
+            | Self::Failed { .. }
+            | Self::IdentityRefused { .. }
+            | Self::Pulse => false,
         }
     }
 
@@ -253,6 +260,7 @@ impl Message {
             Self::Taken(_) => "taken",
             Self::Epochs(_) => "epochs",
             Self::Daemon { .. } => "daemon",
+            Self::Pulse => "pulse",
         }
     }
 
@@ -273,6 +281,7 @@ impl Message {
             Self::Taken(_) => 13,
             Self::Epochs(_) => 14,
             Self::Daemon { .. } => 15,
+            Self::Pulse => 16,
         }
     }
 
@@ -319,6 +328,7 @@ impl Message {
                 from.zeros::<1>()?;
                 Self::Daemon { started, ready, file: from.text()? }
             }
+            16 => Self::Pulse,
             found => return Err(MessageError::Kind { found }),
         })
     }
@@ -335,7 +345,7 @@ impl Message {
                 to.u16(*count);
             }
             Self::CookieKeys(keys) => keys.write(to),
-            Self::ClockPage | Self::Stop => {}
+            Self::ClockPage | Self::Stop | Self::Pulse => {}
             Self::CounterPage { role } => to.put(&[role.number(), 0, 0, 0]),
             Self::Failed { status, reason } => {
                 to.put(&[status.number(), 0]);

@@ -2,14 +2,14 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use noonmark_config::{Action, Settings};
 use noonmark_nts::CookieKeys;
 use noonmark_os::page::{CounterPage, StateReader};
+use noonmark_os::pulse::BEAT_EVERY;
 use noonmark_os::random::RandomPool;
 use noonmark_packet::Version;
-use noonmark_server::frontend::{ClockSource, Frontend, Service};
+use noonmark_server::frontend::{ClockSource, Frontend, Pages, Service};
 use noonmark_server::{self as server, AccessRules, Counter, Policy, RateTable, Versions};
 
 use crate::exit::{Failure, Status};
@@ -43,8 +43,10 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     let page = CounterPage::new(c"noonmark-ntp-counters", threads * Counter::COUNT)
         .map_err(Failure::while_doing(Status::System, "the counter page"))?;
     let page = Arc::new(page);
+    let pulse = station.show_pulse(threads)?;
+    let pages = Pages { counters: Some(Arc::clone(&page)), pulse: Some(pulse) };
     let service = Service { policy: Arc::new(policy(&station.settings)?), cookies: keys, clock };
-    let frontend = Frontend::start(sockets, threads, service, Some(Arc::clone(&page)))
+    let frontend = Frontend::start(sockets, threads, service, pages)
         .map_err(Failure::while_doing(Status::System, "serving threads"))?;
     station.tell(&Message::CounterPage { role: Role::Ntp }, &[page.descriptor()])?;
     station.ready()?;
@@ -56,7 +58,7 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
 /// Passes on what the launcher says.
 fn serve(station: &mut Station, frontend: &Frontend) -> Result<(), Ending> {
     loop {
-        station.sleep(&[], Some(LOOK_EVERY))?;
+        station.sleep(&[], BEAT_EVERY)?;
         while let Some(incoming) = station.poll()? {
             match incoming {
                 Incoming { message: Message::CookieKeys(set), .. } => {
@@ -133,12 +135,10 @@ pub(crate) fn access_rules(settings: &Settings) -> AccessRules {
     AccessRules::new(rules, server::Action::Allow)
 }
 
-/// How often a role looks at itself when nobody says anything.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn settings(text: &str) -> Settings {
         noonmark_config::parse(text, std::path::Path::new("/x/noonmark.toml"))

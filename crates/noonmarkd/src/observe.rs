@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use noonmark_ke::Counter as KeCounter;
 use noonmark_os::page::{CounterReader, StateReader};
+use noonmark_os::pulse::BEAT_EVERY;
 use noonmark_os::{clock, peer};
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_server::{CLOCK_WORDS, ClockState, Counter as NtpCounter};
@@ -14,7 +15,7 @@ use noonmark_units::{Mono, UnixTime};
 
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
-use crate::message::{Epochs, Listening, Message, RoleState, Subject, Taken};
+use crate::message::{Epochs, Listening, Message, Phase, RoleState, Subject, Taken};
 use crate::role::Role;
 use crate::station::{Collected, Ending, Station};
 use crate::status::{
@@ -38,15 +39,16 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
                     break UnixListener::from(socket);
                 }
             }
-            incoming => known.learn(incoming)?,
+            incoming => known.learn(incoming, clock::monotonic())?,
         }
     };
+    station.show_pulse(0)?;
     station.ready()?;
     loop {
-        let ready = station.sleep(&[listener.as_fd()], None)?;
+        let ready = station.sleep(&[listener.as_fd()], BEAT_EVERY)?;
         // First what is new, so that the answer has it.
         while let Some(incoming) = station.poll()? {
-            known.learn(incoming)?;
+            known.learn(incoming, clock::monotonic())?;
         }
         if ready == [true] {
             accept(&listener, &known)?;
@@ -82,19 +84,23 @@ fn answer(mut reader: UnixStream, known: &Known) -> io::Result<()> {
     if let Ok(who) = peer::credentials(&reader) {
         tracing::debug!(pid = who.pid, uid = who.uid, "status asked for");
     }
-    let document = known.document(clock::realtime(), clock::monotonic());
+    let document = known.document(clock::realtime(), clock::monotonic(), clock::boot_time());
     let mut text = serde_json::to_vec(&document).map_err(io::Error::other)?;
     text.push(b'\n');
     reader.write_all(&text)
 }
 
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The launcher says how the roles are every five seconds.
+const LAUNCHER_HUNG_AFTER: Duration = Duration::from_secs(15);
 /// The warden writes every second.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
 /// What the launcher has told, and the pages of the other roles.
 #[derive(Default)]
 struct Known {
+    /// When the launcher last said something.
+    heard: Mono,
     started: Option<UnixTime>,
     ready: bool,
     file: String,
@@ -109,7 +115,8 @@ struct Known {
 }
 
 impl Known {
-    fn learn(&mut self, incoming: Incoming) -> Result<(), Ending> {
+    fn learn(&mut self, incoming: Incoming, now: Mono) -> Result<(), Ending> {
+        self.heard = now;
         let page = incoming.descriptors.first();
         match incoming.message {
             Message::Daemon { started, ready, file } => {
@@ -148,28 +155,42 @@ impl Known {
         Ok(())
     }
 
-    fn document(&self, time: UnixTime, now: Mono) -> Document {
+    fn document(&self, time: UnixTime, now: Mono, boot_time: Mono) -> Document {
         let started = self.started.unwrap_or(time);
+        let silent = now.since(self.heard);
+        let launcher_hangs = silent >= LAUNCHER_HUNG_AFTER;
         Document {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
             time: time.to_string(),
             started: self.started.map(|started| started.to_string()),
             uptime_seconds: (time - started).as_seconds_f64(),
-            ready: self.ready,
+            ready: self.ready && !launcher_hangs,
             configuration: Configuration {
                 file: self.file.clone(),
                 replaceable: self.configuration.as_ref().map(replaceable).unwrap_or_default(),
             },
             certificate: self.certificate.as_ref().map(replaceable),
             listening: self.listening.iter().map(address).collect(),
-            clock: self.clock_state(now),
+            // The warden's page counts from the machine's start, asleep or not.
+            clock: self.clock_state(boot_time),
             cookies: self.epochs.map(|epochs| Cookies {
                 epoch: epochs.current,
                 oldest_epoch: epochs.oldest,
                 next_rotation: epochs.next_turn.to_string(),
             }),
-            roles: self.roles.iter().map(process).collect(),
+            roles: self
+                .roles
+                .iter()
+                .map(|state| match state.role {
+                    // It cannot say itself that it hangs.
+                    None if launcher_hangs => {
+                        RoleState { phase: Phase::Hung, silence: silent, ..*state }
+                    }
+                    _ => *state,
+                })
+                .map(|state| process(&state, now))
+                .collect(),
             counters: Counters {
                 ntp: sums(self.ntp.as_ref(), &NtpCounter::ALL.map(NtpCounter::name)),
                 ke: sums(self.ke.as_ref(), &KeCounter::ALL.map(KeCounter::name)),
@@ -249,14 +270,17 @@ fn address(listening: &Listening) -> Address {
     }
 }
 
-fn process(state: &RoleState) -> Process {
+fn process(state: &RoleState, now: Mono) -> Process {
     Process {
         role: state.role.map_or("launcher", Role::name),
         state: state.phase.name(),
+        silent_seconds: (state.phase == Phase::Hung).then_some(state.silence.as_secs_f64()),
         pid: (state.pid != 0).then_some(state.pid),
         started: (state.started != UnixTime::EPOCH).then(|| state.started.to_string()),
         restarts: state.restarts,
-        last_end: state.last_end.map(|end| end.to_string()),
+        last_end: state.last_end.map(|end| end.how.to_string()),
+        last_end_time: state.last_end.map(|end| end.time.to_string()),
+        last_end_seconds_ago: state.last_end.map(|end| now.since(end.at).as_secs_f64()),
         memory_bytes: state.memory,
     }
 }
@@ -264,14 +288,14 @@ fn process(state: &RoleState) -> Process {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{End, Phase, Protocol, Text};
+    use crate::message::{End, LastEnd, Protocol, Text};
     use noonmark_os::page::{CounterPage, StatePage};
     use noonmark_units::{Precision, Stratum};
     use std::sync::atomic::Ordering;
 
     fn learn(known: &mut Known, message: Message, page: Option<OwnedFd>) {
         let incoming = Incoming { message, descriptors: page.into_iter().collect() };
-        assert!(known.learn(incoming).is_ok());
+        assert!(known.learn(incoming, Mono(0)).is_ok());
     }
 
     #[test]
@@ -297,11 +321,12 @@ mod tests {
             };
             learn(&mut known, Message::Listening(listening), None);
         }
-        for restarts in [0, 1] {
+        for (role, restarts) in [(Some(Role::Ntp), 0), (Some(Role::Ntp), 1), (None, 0)] {
             let state = RoleState {
-                role: Some(Role::Ntp),
+                role,
                 phase: Phase::Ready,
-                last_end: Some(End::Signal(9)),
+                last_end: Some(LastEnd { how: End::Signal(9), time: time(3), at: Mono(1_000) }),
+                silence: Duration::ZERO,
                 pid: 7,
                 restarts,
                 memory: 4096,
@@ -322,8 +347,8 @@ mod tests {
         learn(&mut known, Message::ClockPage, Some(page));
 
         let check = |now, stale: bool| {
-            let value =
-                serde_json::to_value(known.document(time(10), Mono(now))).expect("serialises");
+            let value = serde_json::to_value(known.document(time(10), Mono(now), Mono(now)))
+                .expect("serialises");
             assert_eq!(value["schema"], 1);
             assert_eq!(value["uptime_seconds"], 10.0);
             assert_eq!(value["certificate"]["refused"]["reason"], "no \"key\"");
@@ -335,7 +360,8 @@ mod tests {
             );
             assert_eq!(value["roles"][0]["restarts"], 1);
             assert_eq!(value["roles"][0]["last_end"], "signal 9");
-            assert_eq!(value["roles"].as_array().map(Vec::len), Some(1));
+            assert_eq!(value["roles"][0]["last_end_time"], time(3).to_string());
+            assert_eq!(value["roles"].as_array().map(Vec::len), Some(2));
             assert_eq!(value["counters"]["ntp"]["received"], 7, "the threads' rows are added up");
             assert_eq!(value["clock"]["reference_id"], "127.127.1.1");
             assert_eq!(value["clock"]["stale"], stale);
@@ -343,6 +369,17 @@ mod tests {
         };
         check(2_000, false);
         check(6_000_000_000, true);
+        let value =
+            |now| serde_json::to_value(known.document(time(10), now, now)).expect("serialises");
+        let soon = value(Mono(3_000_001_000));
+        assert_eq!(soon["roles"][0]["last_end_seconds_ago"], 3.0);
+        assert_eq!((&soon["ready"], &soon["roles"][1]["state"]), (&true.into(), &"ready".into()));
+        let late = value(Mono(16_000_000_000));
+        assert_eq!(
+            (&late["ready"], &late["roles"][1]["state"], &late["roles"][1]["silent_seconds"]),
+            (&false.into(), &"hung".into(), &16.0.into()),
+            "the launcher itself has said nothing for long"
+        );
     }
 
     #[test]

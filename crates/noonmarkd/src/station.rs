@@ -1,10 +1,12 @@
 //! What every role begins and ends with.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use noonmark_config::Settings;
 use noonmark_os::pair::Endpoint;
+use noonmark_os::pulse::{BEAT_EVERY, Pulse};
 use noonmark_os::signals::{self, Signal};
 use noonmark_os::{caps, poll, process};
 
@@ -22,6 +24,8 @@ pub struct Station {
     /// Which configuration that is.
     pub generation: u32,
     link: Link,
+    /// Where this role shows that it turns, once it has begun to.
+    pulse: Option<Arc<Pulse>>,
 }
 
 /// Plays `role` until the launcher stops it or is gone.
@@ -58,7 +62,7 @@ pub fn play(role: Role) -> Result<(), Failure> {
         }
     };
     log::start(role.name(), settings.log);
-    let mut station = Station { role, settings, generation, link };
+    let mut station = Station { role, settings, generation, link, pulse: None };
     let result = match role {
         Role::Warden => warden::run(&mut station),
         Role::Ntp => ntp::run(&mut station),
@@ -142,19 +146,31 @@ impl Station {
         self.hear(false)
     }
 
-    /// Sleeps until the launcher says something, one of `others` can be read, or the time is over. Returns which of `others` can.
+    /// Begins to show signs of life: from now on the role calls [`Station::sleep`] again and again, which beats in place 0, and so
+    /// many other threads of it beat in the places from 1 on.
+    ///
+    /// # Errors
+    /// As [`Station::tell`], and [`Status::System`] without memory.
+    pub fn show_pulse(&mut self, others: usize) -> Result<Arc<Pulse>, Ending> {
+        let pulse = Pulse::new(1 + others)
+            .map_err(Failure::while_doing(Status::System, "the page of signs of life"))?;
+        self.tell(&Message::Pulse, &[pulse.descriptor()])?;
+        Ok(Arc::clone(self.pulse.insert(Arc::new(pulse))))
+    }
+
+    /// Sleeps until the launcher says something, one of `others` can be read, or the time is over, but no longer than a role may
+    /// go without a sign of life, which this gives. Returns which of `others` can be read.
     ///
     /// # Errors
     /// [`Status::System`] if the kernel refuses to wait.
-    pub fn sleep(
-        &self,
-        others: &[BorrowedFd<'_>],
-        timeout: Option<Duration>,
-    ) -> Result<Vec<bool>, Ending> {
+    pub fn sleep(&self, others: &[BorrowedFd<'_>], timeout: Duration) -> Result<Vec<bool>, Ending> {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat(0);
+        }
         let all: Vec<BorrowedFd<'_>> =
             std::iter::once(self.link.as_fd()).chain(others.iter().copied()).collect();
-        let ready =
-            poll::readable(&all, timeout).map_err(Failure::while_doing(Status::System, "poll"))?;
+        let ready = poll::readable(&all, Some(timeout.min(BEAT_EVERY)))
+            .map_err(Failure::while_doing(Status::System, "poll"))?;
         Ok(ready.get(1..).unwrap_or_default().to_vec())
     }
 

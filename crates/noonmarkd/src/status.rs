@@ -116,16 +116,22 @@ pub struct Cookies {
 pub struct Process {
     /// `launcher` or a role.
     pub role: &'static str,
-    /// `off`, `starting`, `ready` or `waiting`.
+    /// `off`, `starting`, `ready`, `waiting` or `hung`.
     pub state: &'static str,
+    /// Since its last sign of life, if it hangs.
+    pub silent_seconds: Option<f64>,
     /// Process id, if there is a process.
     pub pid: Option<u32>,
     /// When it was last started.
     pub started: Option<String>,
     /// How often it ended by itself.
     pub restarts: u32,
-    /// How it last ended.
+    /// How it last ended by itself.
     pub last_end: Option<String>,
+    /// When that was, by the machine's clock.
+    pub last_end_time: Option<String>,
+    /// How long ago that was, whatever the machine's clock has done since.
+    pub last_end_seconds_ago: Option<f64>,
     /// Physical memory.
     pub memory_bytes: u64,
 }

@@ -26,6 +26,8 @@ use crate::station::{Ending, Station};
 /// # Errors
 /// [`Ending::Stopped`], or why it cannot go on.
 pub fn run(station: &mut Station) -> Result<(), Ending> {
+    // Before the state folder is opened: a disk that does not answer is what a warden hangs at.
+    station.show_pulse(0)?;
     let settings = &station.settings;
     let store = Store::new(open_folder(&settings.state.folder)?);
     let pool = RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
@@ -41,7 +43,7 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     }
     station.ready()?;
     loop {
-        station.sleep(&[], Some(PUBLISH_EVERY))?;
+        station.sleep(&[], PUBLISH_EVERY)?;
         // Everything the launcher says to a warden ends it.
         if let Some(incoming) = station.poll()? {
             return Err(Ending::unexpected(&incoming.message));

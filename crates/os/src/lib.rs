@@ -12,6 +12,7 @@
 //! | [`process`] | starting this executable again in another role |
 //! | [`signals`], [`poll`] | waiting, with a bound |
 //! | [`caps`] | giving up the right to set the clock |
+//! | [`pulse`] | signs of life of one process, for another one to watch |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`random`] | random octets at the price of AES, not of a system call |
 //! | [`private`] | reading configuration, certificates and keys after looking at owner and mode |
@@ -36,6 +37,7 @@ pub mod peer;
 pub mod poll;
 pub mod private;
 pub mod process;
+pub mod pulse;
 pub mod random;
 pub mod sealed;
 pub mod signals;

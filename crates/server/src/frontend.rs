@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 
 use noonmark_nts::CookieKeys;
 use noonmark_os::page::{CounterPage, StateReader};
+use noonmark_os::pulse::Pulse;
 use noonmark_os::random::RandomPool;
 use noonmark_os::udp::Bell;
 
@@ -62,6 +63,16 @@ pub struct Service {
     pub clock: ClockSource,
 }
 
+/// What threads show of themselves in shared pages; by default nothing.
+#[derive(Clone, Default)]
+pub struct Pages {
+    /// Thread `n` publishes its [`Counters`](crate::Counters) from word `n` times [`Counter::COUNT`](crate::Counter::COUNT) on,
+    /// after every batch.
+    pub counters: Option<Arc<CounterPage>>,
+    /// Thread `n` beats in the place `n` + 1, every [`BEAT_EVERY`](noonmark_os::pulse::BEAT_EVERY) when nothing comes; place 0 is the caller's.
+    pub pulse: Option<Arc<Pulse>>,
+}
+
 /// Threads that serve.
 pub struct Frontend {
     shared: Arc<Shared>,
@@ -69,8 +80,7 @@ pub struct Frontend {
 }
 
 impl Frontend {
-    /// Starts `threads` threads on `sockets`, which [`open_sockets`] made for as many. With `counters`, thread `n` publishes its
-    /// [`Counters`](crate::Counters) from word `n` times [`Counter::COUNT`](crate::Counter::COUNT) on, after every batch.
+    /// Starts `threads` threads on `sockets`, which [`open_sockets`] made for as many.
     ///
     /// # Errors
     /// What the kernel answers to a new thread or descriptor; `Other` if it gives no random octets. Threads started before are stopped.
@@ -78,7 +88,7 @@ impl Frontend {
         sockets: Vec<OwnedFd>,
         threads: usize,
         service: Service,
-        counters: Option<Arc<CounterPage>>,
+        pages: Pages,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
@@ -87,7 +97,7 @@ impl Frontend {
         });
         let mut frontend = Self { shared, threads: Vec::new() };
         for (number, sockets) in sockets::deal(sockets, threads).into_iter().enumerate() {
-            if let Err(error) = frontend.start_thread(number, sockets, counters.clone()) {
+            if let Err(error) = frontend.start_thread(number, sockets, pages.clone()) {
                 frontend.stop();
                 return Err(error);
             }
@@ -99,14 +109,14 @@ impl Frontend {
         &mut self,
         number: usize,
         sockets: Vec<OwnedFd>,
-        counters: Option<Arc<CounterPage>>,
+        pages: Pages,
     ) -> io::Result<()> {
         let bell = Arc::new(Bell::new()?);
         let mut pool = RandomPool::new().map_err(io::Error::other)?;
         let random = Box::new(move |out: &mut [u8]| pool.fill(out));
         let responder = Responder::new(self.shared.service().policy.clone(), random);
         let worker =
-            Worker::new(number, sockets, bell.clone(), self.shared.clone(), responder, counters);
+            Worker::new(number, sockets, bell.clone(), self.shared.clone(), responder, pages);
         let thread = std::thread::Builder::new()
             .name(format!("ntp-{number}"))
             .spawn(move || worker.run())?;

@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 
 use client::{ASKED, Client, cookie_keys, plain, unique};
 use noonmark_nts::Aead;
+use noonmark_os::clock;
 use noonmark_os::page::{CounterPage, CounterReader, StatePage, StateReader};
+use noonmark_os::pulse::{Pulse, PulseWatch};
 use noonmark_os::udp::bound_address;
 use noonmark_packet::{KissCode, Leap, Packet, ReferenceId};
-use noonmark_server::frontend::{ClockSource, Frontend, Listening, Service, open_sockets};
+use noonmark_server::frontend::{ClockSource, Frontend, Listening, Pages, Service, open_sockets};
 use noonmark_server::{AccessRules, Action, CLOCK_WORDS, ClockState, Counter, Policy};
 use noonmark_units::{Precision, Span, Stratum, Timestamp, UnixTime};
 
@@ -48,7 +50,11 @@ fn open(addresses: &[&str]) -> (Vec<OwnedFd>, Vec<SocketAddr>) {
 
 fn start(addresses: &[&str], service: Service) -> (Frontend, Vec<SocketAddr>) {
     let (sockets, bound) = open(addresses);
-    (Frontend::start(sockets, THREADS, service, None).expect("threads"), bound)
+    (Frontend::start(sockets, THREADS, service, Pages::default()).expect("threads"), bound)
+}
+
+fn counted(page: &Arc<CounterPage>) -> Pages {
+    Pages { counters: Some(Arc::clone(page)), pulse: None }
 }
 
 /// Asks `server` from a new socket of the same family; the answer must come from where the question went.
@@ -115,6 +121,30 @@ fn time_is_served_on_both_families_and_from_the_address_asked() {
 }
 
 #[test]
+fn every_thread_shows_that_it_lives_while_nothing_comes() {
+    let (sockets, _) = open(&["127.0.0.1"]);
+    let pulse = Arc::new(Pulse::new(THREADS + 1).unwrap());
+    let mut watch = PulseWatch::open(pulse.descriptor(), clock::monotonic()).unwrap();
+    let pages = Pages { counters: None, pulse: Some(Arc::clone(&pulse)) };
+    let frontend = Frontend::start(sockets, THREADS, service(), pages).unwrap();
+    let mut longest = Duration::ZERO;
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(100));
+        // The place of whoever started the threads.
+        pulse.beat(0);
+        longest = longest.max(watch.silence(clock::monotonic()));
+    }
+    assert!(longest < Duration::from_secs(3), "{longest:?}");
+    frontend.stop();
+    for _ in 0..3 {
+        pulse.beat(0);
+        std::thread::sleep(Duration::from_secs(1));
+        longest = watch.silence(clock::monotonic());
+    }
+    assert!(longest >= Duration::from_secs(2), "threads that have ended are silent: {longest:?}");
+}
+
+#[test]
 fn receive_times_are_the_kernels() {
     let (sockets, bound) = open(&["127.0.0.1"]);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -123,7 +153,7 @@ fn receive_times_are_the_kernels() {
     // Nobody reads for a while; the stamp must not be late by that.
     std::thread::sleep(Duration::from_millis(200));
     let page = Arc::new(CounterPage::new(c"test", THREADS * Counter::COUNT).unwrap());
-    let frontend = Frontend::start(sockets, THREADS, service(), Some(page.clone())).unwrap();
+    let frontend = Frontend::start(sockets, THREADS, service(), counted(&page)).unwrap();
     let mut answer = [0; 48];
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     assert_eq!(socket.recv(&mut answer).unwrap(), 48);
@@ -149,7 +179,7 @@ fn receive_times_are_the_kernels() {
 fn what_is_sent_to_everybody_gets_no_answer() {
     let (sockets, bound) = open(&["0.0.0.0"]);
     let page = Arc::new(CounterPage::new(c"test", THREADS * Counter::COUNT).unwrap());
-    let frontend = Frontend::start(sockets, THREADS, service(), Some(page.clone())).unwrap();
+    let frontend = Frontend::start(sockets, THREADS, service(), counted(&page)).unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_broadcast(true).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -247,7 +277,7 @@ fn what_has_arrived_is_answered_before_stopping() {
             socket
         })
         .collect();
-    Frontend::start(sockets, THREADS, service(), None).unwrap().stop();
+    Frontend::start(sockets, THREADS, service(), Pages::default()).unwrap().stop();
     for socket in clients {
         assert_eq!(socket.recv(&mut [0; 64]).expect("an answer"), 48);
     }
@@ -257,12 +287,12 @@ fn what_has_arrived_is_answered_before_stopping() {
 fn sockets_held_elsewhere_outlive_the_threads() {
     let (sockets, bound) = open(&["127.0.0.1"]);
     let held: Vec<_> = sockets.iter().map(|socket| socket.try_clone().unwrap()).collect();
-    Frontend::start(sockets, THREADS, service(), None).unwrap().stop();
+    Frontend::start(sockets, THREADS, service(), Pages::default()).unwrap().stop();
     // Nobody serves now; what comes waits for the next.
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     socket.send_to(&plain(), bound[0]).unwrap();
-    let next = Frontend::start(held, THREADS, service(), None).unwrap();
+    let next = Frontend::start(held, THREADS, service(), Pages::default()).unwrap();
     assert_eq!(socket.recv(&mut [0; 64]).expect("an answer"), 48);
     next.stop();
 }

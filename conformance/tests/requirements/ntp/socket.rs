@@ -8,7 +8,7 @@ use std::time::Duration;
 use noonmark_os::page::{CounterPage, CounterReader};
 use noonmark_os::udp::bound_address;
 use noonmark_packet::ReferenceId;
-use noonmark_server::frontend::{ClockSource, Frontend, Listening, Service, open_sockets};
+use noonmark_server::frontend::{ClockSource, Frontend, Listening, Pages, Service, open_sockets};
 use noonmark_server::{ClockState, Counter};
 use noonmark_units::{Precision, Stratum};
 
@@ -38,7 +38,8 @@ impl Server {
             Service { policy: Arc::default(), cookies: None, clock: ClockSource::Fixed(local) };
         let page = Arc::new(CounterPage::new(c"check", Counter::COUNT)?);
         let counters = CounterReader::open(page.descriptor()).map_err(io::Error::other)?;
-        let frontend = Some(Frontend::start(sockets, 1, service, Some(page))?);
+        let pages = Pages { counters: Some(page), pulse: None };
+        let frontend = Some(Frontend::start(sockets, 1, service, pages)?);
         Ok(Self { frontend, bound, counters })
     }
 

@@ -1,16 +1,17 @@
 //! One role as the launcher sees it: a process that may end at any time and is then started again.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
+use noonmark_os::pulse::PulseWatch;
 use noonmark_os::{clock, pair, process};
 use noonmark_units::{Mono, UnixTime};
 
 use crate::exit::{Failure, Status};
 use crate::link::{Incoming, Link, LinkError};
-use crate::message::{End, Message, Phase, RoleState};
+use crate::message::{End, LastEnd, Message, Phase, RoleState};
 use crate::role::Role;
 
 /// A role and the process that plays it, if there is one.
@@ -23,7 +24,7 @@ pub struct RoleProcess {
     /// How long the next pause before a start will be.
     pause: Duration,
     restarts: u32,
-    last_end: Option<End>,
+    last_end: Option<LastEnd>,
     started: UnixTime,
     /// Whether it has served since the daemon started.
     pub has_served: bool,
@@ -37,6 +38,25 @@ struct Running {
     since: Mono,
     /// Its end is wanted and counts as none.
     dismissed: bool,
+    /// It has said that it serves.
+    serves: bool,
+    /// Its signs of life, once it has begun to give any.
+    pulse: Option<PulseWatch>,
+    /// For how long there was none.
+    silence: Duration,
+    /// It was ended because it hung.
+    given_up: bool,
+}
+
+/// What has become of a process's signs of life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Life {
+    /// There has been none for a while.
+    Hung,
+    /// There are some again.
+    Back,
+    /// There has been none for so long that the process was ended.
+    GivenUp,
 }
 
 /// How a role's process ended.
@@ -110,6 +130,7 @@ impl RoleProcess {
             role: Some(self.role),
             phase: self.phase,
             last_end: self.last_end,
+            silence: self.running.as_ref().map_or(Duration::ZERO, |running| running.silence),
             pid: self.pid().unwrap_or(0),
             restarts: self.restarts,
             memory,
@@ -125,7 +146,16 @@ impl RoleProcess {
         debug_assert!(self.running.is_none(), "{} runs already", self.role);
         let started = pair::pair().and_then(|(ours, theirs)| {
             let child = process::spawn_self(&[ROLE_ARGUMENT, self.role.name()], theirs.as_fd())?;
-            Ok(Running { child, link: Link::new(ours), since: now, dismissed: false })
+            Ok(Running {
+                child,
+                link: Link::new(ours),
+                since: now,
+                dismissed: false,
+                serves: false,
+                pulse: None,
+                silence: Duration::ZERO,
+                given_up: false,
+            })
         });
         match started {
             Ok(running) => {
@@ -179,6 +209,43 @@ impl RoleProcess {
         self.phase = Phase::Ready;
         self.has_served = true;
         self.failure = None;
+        if let Some(running) = &mut self.running {
+            running.serves = true;
+        }
+    }
+
+    /// The process shows its signs of life in `page` from now on.
+    pub fn watch_pulse(&mut self, page: &OwnedFd, now: Mono) {
+        let role = self.role;
+        if let Some(running) = &mut self.running {
+            match PulseWatch::open(page.as_fd(), now) {
+                Ok(pulse) => running.pulse = Some(pulse),
+                Err(error) => tracing::error!(%role, %error, "signs of life cannot be watched"),
+            }
+        }
+    }
+
+    /// Looks for signs of life, and says if something about them has changed. A process that gives none for long is ended.
+    pub fn look_for_life(&mut self, now: Mono) -> Option<Life> {
+        let running = self.running.as_mut()?;
+        running.silence = running.pulse.as_mut()?.silence(now);
+        if running.silence >= GIVEN_UP_AFTER && !running.given_up {
+            running.given_up = true;
+            running.kill();
+            return Some(Life::GivenUp);
+        }
+        let silent = running.silence >= HUNG_AFTER;
+        match (silent, self.phase) {
+            (true, Phase::Starting | Phase::Ready) => {
+                self.phase = Phase::Hung;
+                Some(Life::Hung)
+            }
+            (false, Phase::Hung) => {
+                self.phase = if running.serves { Phase::Ready } else { Phase::Starting };
+                Some(Life::Back)
+            }
+            _ => None,
+        }
     }
 
     /// Asks the process to end. It is not started again until [`RoleProcess::start`].
@@ -213,10 +280,11 @@ impl RoleProcess {
             self.failure = Some(Failure::new(status, reason.as_str()));
         }
         let running = self.running.take()?;
-        self.last_end = Some(how);
         if running.dismissed {
             return Some(Ended { how, wanted: true });
         }
+        let how = if running.given_up { End::Hung } else { how };
+        self.last_end = Some(LastEnd { how, time: clock::realtime(), at: now });
         if now.since(running.since) >= STEADY {
             self.pause = FIRST_PAUSE;
         }
@@ -242,6 +310,10 @@ impl Running {
 /// The argument before the role's name. Not for people: a role needs what the launcher gives it.
 pub const ROLE_ARGUMENT: &str = "--role";
 
+/// A process without a sign of life for this long hangs: five turns that it has missed.
+const HUNG_AFTER: Duration = Duration::from_secs(5);
+/// And one for this long is ended and started again.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A process that lived this long did not end because of how it was started.

@@ -3,22 +3,27 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use noonmark_units::UnixTime;
+use std::time::Duration;
+
+use noonmark_units::{Mono, UnixTime};
 
 use super::codec::{Reader, Writer};
 use super::{MessageError, Text};
 use crate::role::Role;
 
-/// How a process is. Body: role (1; 0 is the launcher), phase (1), how it last ended (1: 0 never, 1 status, 2 signal), zero (1),
-/// status or signal (4), process id (4), restarts (4), memory in octets (8), start (12).
+/// How a process is. Body: role (1; 0 is the launcher), phase (1), how it last ended by itself (1: 0 never, 1 status, 2 signal,
+/// 3 hung), zero (1), status or signal (4), when it did (12), the same on the monotonic clock in nanoseconds (8), silence in
+/// milliseconds (4), process id (4), restarts (4), memory in octets (8), start (12).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RoleState {
     /// Which; `None` is the launcher itself.
     pub role: Option<Role>,
     /// What it is doing.
     pub phase: Phase,
-    /// How it last ended.
-    pub last_end: Option<End>,
+    /// When and how it last ended without being told to.
+    pub last_end: Option<LastEnd>,
+    /// For how long it has shown no sign of life; less than a second or two is nothing.
+    pub silence: Duration,
     /// Its process id; 0 if there is no process.
     pub pid: u32,
     /// How often it ended by itself and was started again.
@@ -41,10 +46,12 @@ pub enum Phase {
     Ready = 2,
     /// Ended; will be started again after a pause.
     Waiting = 3,
+    /// There, but without a sign of life for some seconds: stopped, or caught in something.
+    Hung = 4,
 }
 
 impl Phase {
-    const ALL: [Self; 4] = [Self::Off, Self::Starting, Self::Ready, Self::Waiting];
+    const ALL: [Self; 5] = [Self::Off, Self::Starting, Self::Ready, Self::Waiting, Self::Hung];
 
     /// Its name in the status document.
     #[must_use]
@@ -54,8 +61,20 @@ impl Phase {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Waiting => "waiting",
+            Self::Hung => "hung",
         }
     }
+}
+
+/// The last end of a role that nobody wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LastEnd {
+    /// In which way.
+    pub how: End,
+    /// When, by the machine's clock, which may have been set since.
+    pub time: UnixTime,
+    /// When, on the monotonic clock, by which its age is told.
+    pub at: Mono,
 }
 
 /// How a process ended.
@@ -65,6 +84,8 @@ pub enum End {
     Status(i32),
     /// By this signal.
     Signal(i32),
+    /// It hung, and the launcher ended it.
+    Hung,
 }
 
 impl fmt::Display for End {
@@ -72,6 +93,7 @@ impl fmt::Display for End {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Hung => f.write_str("hung"),
         }
     }
 }
@@ -148,25 +170,34 @@ impl RoleState {
         let phase = Phase::ALL.into_iter().find(|known| *known as u8 == phase);
         let phase = phase.ok_or(MessageError::Value { what: "phase" })?;
         let how = from.u32()?.cast_signed();
+        let (time, at) = (from.time()?, Mono(from.u64()?));
         let last_end = match (end, how) {
-            (0, 0) => None,
+            (0, 0) if time == UnixTime::EPOCH && at == Mono(0) => None,
             (1, status) => Some(End::Status(status)),
             (2, signal) => Some(End::Signal(signal)),
+            (3, 0) => Some(End::Hung),
             _ => return Err(MessageError::Value { what: "end" }),
-        };
+        }
+        .map(|how| LastEnd { how, time, at });
+        let silence = Duration::from_millis(from.u32()?.into());
         let (pid, restarts, memory, started) =
             (from.u32()?, from.u32()?, from.u64()?, from.time()?);
-        Ok(Self { role, phase, last_end, pid, restarts, memory, started })
+        Ok(Self { role, phase, last_end, silence, pid, restarts, memory, started })
     }
 
     pub(super) fn write(&self, to: &mut Writer) {
-        let (end, how) = match self.last_end {
+        let (end, how) = match self.last_end.map(|end| end.how) {
             None => (0, 0),
             Some(End::Status(status)) => (1, status),
             Some(End::Signal(signal)) => (2, signal),
+            Some(End::Hung) => (3, 0),
         };
+        let (time, at) = self.last_end.map_or((UnixTime::EPOCH, Mono(0)), |end| (end.time, end.at));
         to.put(&[self.role.map_or(0, Role::number), self.phase as u8, end, 0]);
         to.u32(how.cast_unsigned());
+        to.time(time);
+        to.put(&at.0.to_be_bytes());
+        to.u32(u32::try_from(self.silence.as_millis()).unwrap_or(u32::MAX));
         to.u32(self.pid);
         to.u32(self.restarts);
         to.put(&self.memory.to_be_bytes());

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use noonmark_nts::CookieKey;
+use noonmark_units::Mono;
 
 use super::*;
 
@@ -19,11 +22,12 @@ fn samples() -> Vec<Message> {
     let taken = |refused| {
         Message::Taken(Taken { subject: Subject::Certificate, generation: 7, at: time(8), refused })
     };
-    let state = |role, last_end| {
+    let state = |role, last_end: Option<End>| {
         Message::RoleState(RoleState {
             role,
-            phase: Phase::Waiting,
-            last_end,
+            phase: Phase::Hung,
+            last_end: last_end.map(|how| LastEnd { how, time: time(7), at: Mono(u64::MAX) }),
+            silence: Duration::from_millis(6_001),
             pid: 4711,
             restarts: 3,
             memory: 1 << 40,
@@ -45,6 +49,7 @@ fn samples() -> Vec<Message> {
         state(None, None),
         state(Some(Role::Ntp), Some(End::Status(-1))),
         state(Some(Role::Observe), Some(End::Signal(9))),
+        state(Some(Role::Ke), Some(End::Hung)),
         listening("192.0.2.1:123", ""),
         listening("[2001:db8::1]:65535", "eth0"),
         listening("[fe80::1%7]:1", "eth0"),
@@ -56,6 +61,7 @@ fn samples() -> Vec<Message> {
             ready: true,
             file: Text::new("/etc/noonmark/noonmark.toml"),
         },
+        Message::Pulse,
     ]
 }
 
@@ -78,7 +84,7 @@ fn every_kind_is_read_as_it_was_written() {
         assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
         kinds.insert(message.kind());
     }
-    assert_eq!(kinds, (1..=15).collect(), "a sample of every kind");
+    assert_eq!(kinds, (1..=16).collect(), "a sample of every kind");
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn cut_lengthened_or_foreign_octets_are_refused() {
     check(b"XX\x01\x07\0\0\0\0", MessageError::Magic);
     check(b"NM\x02\x07\0\0\0\0", MessageError::Version { found: 2 });
     check(b"NM\x01\x00\0\0\0\0", MessageError::Kind { found: 0 });
-    check(b"NM\x01\x10\0\0\0\0", MessageError::Kind { found: 16 });
+    check(b"NM\x01\x40\0\0\0\0", MessageError::Kind { found: 64 });
     check(b"NM\x01\x02\0\0\0\x04\0\x03\0\x03", MessageError::Value { what: "index" });
     check(b"NM\x01\x06\0\0\0\x04\x05\0\0\0", MessageError::Value { what: "role" });
     check(b"NM\x01\x06\0\0\0\x04\x02\0\0\x01", MessageError::Value { what: "reserved octets" });
@@ -147,7 +153,7 @@ fn no_role_may_send_what_is_the_launchers_or_anothers() {
         .collect();
     for (name, senders) in allowed {
         let expected: &[&str] = match name {
-            "ready" | "failed" => &["warden", "ntp", "ke", "observe"],
+            "ready" | "failed" | "pulse" => &["warden", "ntp", "ke", "observe"],
             "cookie-keys" | "clock-page" => &["warden"],
             // The sample is of ke's counters.
             "counter-page" | "identity-refused" => &["ke"],

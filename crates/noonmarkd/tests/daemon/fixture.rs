@@ -157,8 +157,13 @@ impl Daemon {
 
     /// The status document; `None` while nobody answers.
     pub fn status(&self) -> Option<Value> {
+        self.status_within(PATIENCE)
+    }
+
+    /// The same, waiting no longer than `patience`.
+    pub fn status_within(&self, patience: Duration) -> Option<Value> {
         let mut stream = UnixStream::connect(&self.socket).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(patience)).ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
         // A connection that was waiting when its role was killed ends without a word.

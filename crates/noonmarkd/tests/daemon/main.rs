@@ -3,6 +3,7 @@
 mod client;
 mod fixture;
 mod identity;
+mod life;
 mod service;
 
 use std::os::unix::fs::PermissionsExt;

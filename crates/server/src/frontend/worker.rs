@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use noonmark_os::clock;
 use noonmark_os::page::CounterPage;
+use noonmark_os::pulse::{BEAT_EVERY, Pulse};
 use noonmark_os::udp::{Arrival, Bell, Outgoing, Ring, Watch};
 use noonmark_units::Timestamp;
 
-use super::{ClockSource, Shared};
+use super::{ClockSource, Pages, Shared};
 use crate::{BATCH, Batch, ClockState, Counter, Envelope, Responder};
 
 /// What one thread owns.
@@ -19,6 +20,7 @@ pub(super) struct Worker {
     number: usize,
     sockets: Vec<OwnedFd>,
     bell: Arc<Bell>,
+    pulse: Option<Arc<Pulse>>,
     desk: Desk,
 }
 
@@ -42,7 +44,7 @@ impl Worker {
         bell: Arc<Bell>,
         shared: Arc<Shared>,
         responder: Responder,
-        counters: Option<Arc<CounterPage>>,
+        pages: Pages,
     ) -> Self {
         let words = number * Counter::COUNT..(number + 1) * Counter::COUNT;
         let desk = Desk {
@@ -53,18 +55,21 @@ impl Worker {
             responder,
             batch: Batch::new(),
             ring: Ring::new(BATCH),
-            counters: counters.map(|page| (page, words)),
+            counters: pages.counters.map(|page| (page, words)),
         };
-        Self { number, sockets, bell, desk }
+        Self { number, sockets, bell, pulse: pages.pulse, desk }
     }
 
     /// Serves until told to stop.
     pub(super) fn run(self) {
-        let Self { number, sockets, bell, mut desk } = self;
+        let Self { number, sockets, bell, pulse, mut desk } = self;
         let descriptors = sockets.iter().map(AsFd::as_fd).chain([bell.as_fd()]);
         let mut watch = Watch::new(descriptors);
         loop {
-            if let Err(error) = watch.wait(None) {
+            if let Some(pulse) = &pulse {
+                pulse.beat(number + 1);
+            }
+            if let Err(error) = watch.wait(Some(BEAT_EVERY)) {
                 tracing::warn!(thread = number, %error, "cannot wait for requests");
                 std::thread::sleep(PAUSE);
                 continue;
