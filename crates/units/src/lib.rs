@@ -10,6 +10,7 @@
 //! | [`Span`] | signed 2⁻³² s: offsets, delays, differences | saturates |
 //! | [`Short`] | unsigned 2⁻¹⁶ s: root delay and root dispersion | clamps |
 //! | [`PollExponent`], [`Precision`] | log2 of seconds, any of 256 values | clamps |
+//! | [`Frequency`] | seconds gained per second, floating point, never NaN | to infinity |
 //! | [`Stratum`] | distance from a reference clock, 16 = unsynchronised | clamps |
 //! | [`Mono`] | nanoseconds of the local monotonic clock, a plain number | saturates |
 //!
@@ -17,14 +18,14 @@
 //! 2036 as long as the two lie within 68 years of each other. Only [`Timestamp::unix_near`] names an era again, and it
 //! asks for a pivot, because 64 bits on the wire cannot know it.
 //!
-//! Not here, on purpose: reading a clock (the caller does), leap second tables, time zones, and `Frequency`, which
-//! arrives with the crate that steers a clock. No `std`, no allocation, no `unsafe`, no dependency.
+//! Not here, on purpose: reading a clock (the caller does), leap second tables, time zones. No `std`, no allocation, no `unsafe`, no dependency.
 //!
 //! Covered: RFC 5905 §6 (formats, eras), §7.3 (stratum, poll, precision), §8 (first-order differences).
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod exponent;
+mod frequency;
 mod line;
 mod mono;
 mod short;
@@ -34,6 +35,7 @@ mod timestamp;
 mod unix;
 
 pub use exponent::{PollExponent, Precision};
+pub use frequency::Frequency;
 pub use line::Line;
 pub use mono::Mono;
 pub use short::Short;

@@ -1,0 +1,12 @@
+//! From answers of servers to corrections of a clock.
+#![forbid(unsafe_code)]
+
+mod adjustment;
+mod reading;
+mod sample;
+mod source;
+
+pub use adjustment::{Adjusted, Adjustment, KernelStatus, NotAdjusted, SystemClock};
+pub use reading::Reading;
+pub use sample::Sample;
+pub use source::{SourceId, SourceOptions};
