@@ -1,11 +1,22 @@
-//! The machine's clocks, read only.
+//! The machine's clocks: read by anybody, steered through [`KernelClock`] alone, watched by [`ClockWatch`].
 //!
 //! [`realtime`] and [`monotonic`] are answered by the vDSO and cost no system call; [`discipline`] is a system call that asks
-//! and changes nothing.
+//! and changes nothing. Only `kernel.rs` has calls that change anything, and they take the right to do so.
+
+mod kernel;
+mod observed;
+mod rate;
+mod watch;
+
+pub use kernel::{KernelClock, NoRight, REARM_AFTER};
+pub use observed::{ObservedClock, Wished};
+pub use rate::Rate;
+pub use watch::{ClockWatch, Seen};
 
 use std::io;
 use std::time::Duration;
 
+use noonmark_clock::Reading;
 use noonmark_units::{Mono, Precision, Timestamp, UnixTime};
 
 /// The machine's idea of UTC: `CLOCK_REALTIME`, nanoseconds.
@@ -25,6 +36,28 @@ pub fn monotonic() -> Mono {
 #[must_use]
 pub fn boot_time() -> Mono {
     Mono(nanoseconds(libc::CLOCK_BOOTTIME))
+}
+
+/// The real-time and the monotonic clock at one instant: of three readings between two of the monotonic clock, the narrowest,
+/// usually good to some ten nanoseconds.
+#[must_use]
+pub fn reading() -> Reading {
+    best_of(3, || Timestamp::from_unix(realtime())).0
+}
+
+/// The narrowest of `tries` readings, placed in the middle of the two monotonic ones around it, and how far apart these were.
+fn best_of(tries: u32, mut real: impl FnMut() -> Timestamp) -> (Reading, Duration) {
+    let mut look = || {
+        let before = monotonic();
+        let real = real();
+        let width = monotonic().since(before);
+        (Reading { mono: before + width / 2, real }, width)
+    };
+    let first = look();
+    (1..tries).fold(first, |best, _| {
+        let next = look();
+        if next.1 < best.1 { next } else { best }
+    })
 }
 
 /// The step in which the kernel says the real-time clock advances: 1 ns wherever high-resolution timers exist.
@@ -165,6 +198,33 @@ mod tests {
         }
         let awake = monotonic();
         assert!(boot_time() >= awake, "time asleep is counted on top");
+    }
+
+    #[test]
+    fn a_reading_lies_between_those_around_it() {
+        for _ in 0..1000 {
+            let (mono, real) = (monotonic(), Timestamp::from_unix(realtime()));
+            let now = reading();
+            let (mono_after, real_after) = (monotonic(), Timestamp::from_unix(realtime()));
+            assert!(mono <= now.mono && now.mono <= mono_after);
+            let one = noonmark_units::Span::from_bits(1);
+            assert!(!(now.real - real + one).is_negative());
+            assert!(!(real_after - now.real + one).is_negative());
+        }
+    }
+
+    #[test]
+    fn narrowest_reading_is_taken() {
+        let mut calls = 0;
+        let (reading, width) = best_of(3, || {
+            calls += 1;
+            if calls != 2 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Timestamp::from_bits(calls)
+        });
+        assert_eq!(reading.real, Timestamp::from_bits(2));
+        assert!(width < Duration::from_millis(5), "{width:?}");
     }
 
     #[test]

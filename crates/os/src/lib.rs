@@ -5,22 +5,23 @@
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | [`clock`] | readings of the machine's clocks, and the kernel's discipline of them, which is only ever read |
+//! | [`clock`] | the machine's clocks: read, steered by who has the right, watched for other hands |
 //! | [`page`] | shared memory between one writing process and many reading ones: state under a sequence lock, and counters |
 //! | [`sealed`] | octets handed to another process that nobody can change any more |
 //! | [`pair`] | messages with descriptors between two processes |
 //! | [`process`] | starting this executable again in another role |
 //! | [`signals`], [`poll`] | waiting, with a bound |
 //! | [`caps`] | giving up the right to set the clock |
+//! | [`schedule`] | real-time priority and locked memory |
 //! | [`pulse`] | signs of life of one process, for another one to watch |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`random`] | random octets at the price of AES, not of a system call |
 //! | [`private`] | reading configuration, certificates and keys after looking at owner and mode |
 //! | [`store`] | files of our own that are either the old or the new, never neither |
 //! | [`tcp`] | listening sockets to hand on |
-//! | [`udp`] | batches of datagrams with addresses and kernel receive stamps |
+//! | [`udp`] | batches of datagrams with addresses and kernel receive stamps; stamps both ways for a client |
 //!
-//! Deliberately absent: anything that sets a clock, any policy about who may do what, any protocol. Nothing here logs.
+//! Deliberately absent: any policy about who may do what and how far a clock may be moved, any protocol. Nothing here logs.
 //!
 //! Linux 5.10 or later. What an older or newer kernel lacks comes back as an error of the call that missed it.
 
@@ -39,6 +40,7 @@ pub mod private;
 pub mod process;
 pub mod pulse;
 pub mod random;
+pub mod schedule;
 pub mod sealed;
 pub mod signals;
 pub mod store;

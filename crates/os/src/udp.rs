@@ -1,4 +1,4 @@
-//! UDP for a server: sockets with everything set before they are bound, and datagrams in batches.
+//! UDP with kernel stamps. For a server: sockets with everything set before they are bound, and datagrams in batches.
 //!
 //! [`Listener`] says what a socket shall be, [`Listener::open`] makes it. A [`Ring`] then receives up to a whole batch with one
 //! system call and sends up to a whole batch with one, and with each datagram come the two facts a time server must not lose: when the
@@ -8,12 +8,17 @@
 //! A socket bound to a wildcard address serves addresses that come and go by itself, since the answer's source address is taken from
 //! the datagram. A socket for one address is bound with `IP_FREEBIND`, so it may be opened before the address exists and works from the
 //! moment it does.
+//!
+//! A client wants to know when its own datagrams left, too: [`stamp_both_ways`] on any UDP socket, then [`receive_stamped`] and
+//! [`departure`].
 
 mod control;
 mod ring;
+mod stamp;
 mod wait;
 
 pub use ring::{Arrival, Local, Outgoing, Ring, Sent};
+pub use stamp::{Departure, Stamped, departure, receive_stamped, stamp_both_ways};
 pub use wait::{Bell, Watch};
 
 use std::fmt;
@@ -128,7 +133,7 @@ impl std::error::Error for OpenError {
 }
 
 /// Sets a socket option whose value is an `int`.
-fn set(socket: &Socket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+fn set(socket: &impl AsRawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let length = size_of::<c_int>() as libc::socklen_t;
     // SAFETY: the pointer and the length describe `value`, which lives through the call; the kernel only reads it.
     let done = unsafe {
@@ -139,6 +144,9 @@ fn set(socket: &Socket, level: c_int, name: c_int, value: c_int) -> io::Result<(
 
 /// `SO_TIMESTAMPNS_NEW` of `asm-generic/socket.h` (Linux 5.1): stamps with 64-bit seconds on 32-bit machines too.
 const SO_TIMESTAMPNS_NEW: c_int = 64;
+
+/// `SO_TIMESTAMPING_NEW` of `asm-generic/socket.h` (Linux 5.1), likewise.
+const SO_TIMESTAMPING_NEW: c_int = 65;
 
 /// Octets we ask the kernel to queue while we are not looking: some thousand requests.
 const RECEIVE_QUEUE: usize = 1 << 20;

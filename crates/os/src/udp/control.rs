@@ -8,12 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use libc::c_int;
 use noonmark_units::UnixTime;
 
-use super::{Local, SO_TIMESTAMPNS_NEW};
+use super::{Local, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 
-/// Room for the control messages of one datagram: packet information (at most 40 octets) and a stamp (32), with some to spare.
+/// Room for the control messages of one datagram: packet information (at most 40 octets) and a stamp (32); or what the error queue
+/// has to say (three stamps in 64 octets, and up to 60 with an address). With some to spare.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-pub(super) struct Control(pub(super) [u8; 128]);
+pub(super) struct Control(pub(super) [u8; 192]);
 
 /// A socket address as the kernel lays it out; room for IPv4 (16 octets) and IPv6 (28).
 #[derive(Clone, Copy)]
@@ -47,6 +48,8 @@ impl Name {
 pub(super) struct Facts {
     pub(super) local: Option<Local>,
     pub(super) stamp: Option<UnixTime>,
+    /// From the error queue: the stamp is of when the datagram with this number left.
+    pub(super) departed: Option<u32>,
 }
 
 /// Reads the control messages the kernel wrote.
@@ -57,6 +60,13 @@ pub(super) fn read(mut control: &[u8]) -> Facts {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => facts.local = pktinfo_v4(body),
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => facts.local = pktinfo_v6(body),
             (libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW) => facts.stamp = timespec(body),
+            // Software, deprecated, hardware: the first is what we ask for, all zero where there is none.
+            (libc::SOL_SOCKET, SO_TIMESTAMPING_NEW) => {
+                facts.stamp = timespec(body).filter(|stamp| *stamp != UnixTime::EPOCH);
+            }
+            (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
+                facts.departed = departed(body);
+            }
             _ => {}
         }
         control = rest;
@@ -125,6 +135,17 @@ fn pktinfo_v6(body: &[u8]) -> Option<Local> {
     Some(Local { address: destination.into(), interface, group: destination.is_multicast() })
 }
 
+/// struct sock_extended_err: errno (4 octets), origin, type, code, padding, info (4), data (4). With this origin it is no error: info
+/// tells at which place the stamp was taken, data counts the datagrams sent through the socket.
+fn departed(body: &[u8]) -> Option<u32> {
+    const SO_EE_ORIGIN_TIMESTAMPING: u8 = 4;
+    const SCM_TSTAMP_SND: u32 = 0;
+    let [origin] = array(body, 4)?;
+    let place = u32::from_ne_bytes(array(body, 8)?);
+    let number = u32::from_ne_bytes(array(body, 12)?);
+    (origin == SO_EE_ORIGIN_TIMESTAMPING && place == SCM_TSTAMP_SND).then_some(number)
+}
+
 /// struct __kernel_timespec: two 64-bit numbers on every machine.
 fn timespec(body: &[u8]) -> Option<UnixTime> {
     let seconds = i64::from_ne_bytes(array(body, 0)?);
@@ -144,7 +165,7 @@ mod tests {
     use super::*;
 
     fn message(level: c_int, kind: c_int, body: &[u8]) -> Vec<u8> {
-        let mut control = Control([0; 128]);
+        let mut control = Control([0; 192]);
         let length = write_message(&mut control, level, kind, body);
         control.0[..length].to_vec()
     }
@@ -165,6 +186,25 @@ mod tests {
             assert_eq!(facts.stamp, Some(UnixTime { seconds: 4_102_444_800, nanos: 999_999_999 }));
             assert_eq!(facts.local.map(|local| local.address), Some(Ipv6Addr::LOCALHOST.into()));
         }
+    }
+
+    #[test]
+    fn the_error_queue_tells_when_which_datagram_left() {
+        let stamps = [7_i64, 8, 0, 0, 0, 0].map(i64::to_ne_bytes).concat();
+        let error = |origin: u8, place: u32| {
+            let numbers = [place, 42].map(u32::to_ne_bytes).concat();
+            [&[0, 0, 0, 0, origin, 0, 0, 0][..], &numbers].concat()
+        };
+        let read_both = |stamps: &[u8], error: &[u8]| {
+            let time = message(libc::SOL_SOCKET, SO_TIMESTAMPING_NEW, stamps);
+            read(&[time, message(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, error)].concat())
+        };
+        let facts = read_both(&stamps, &error(4, 0));
+        assert_eq!((facts.stamp, facts.departed), (Some(UnixTime::new(7, 8)), Some(42)));
+        assert_eq!(read_both(&stamps, &error(4, 1)).departed, None, "taken by the scheduler");
+        assert_eq!(read_both(&stamps, &error(2, 0)).departed, None, "an ICMP error");
+        assert_eq!(read_both(&stamps, &error(4, 0)[..12]).departed, None, "cut short");
+        assert_eq!(read_both(&[0; 48], &error(4, 0)).stamp, None, "no software stamp");
     }
 
     #[test]

@@ -1,0 +1,107 @@
+//! Being on time on a busy machine: real-time priority, and memory that is never paged out. Both are optional.
+
+use std::io;
+
+/// Lets the calling thread, and none it starts later, run before every ordinary one whenever it has something to do
+/// (`SCHED_FIFO`, with `SCHED_RESET_ON_FORK`). `priority` is 1..=99, higher goes first.
+///
+/// Such a thread that never waits locks the others out, up to the kernel's limit (95 % of a core).
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for another priority; [`io::ErrorKind::PermissionDenied`] without `CAP_SYS_NICE` or a limit
+/// (`RLIMIT_RTPRIO`) that allows it.
+pub fn run_first(priority: u8) -> io::Result<()> {
+    #[repr(C)]
+    struct Parameter {
+        priority: libc::c_int,
+    }
+    let parameter = Parameter { priority: priority.into() };
+    let policy = libc::c_long::from(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
+    let this_thread: libc::c_long = 0;
+    // Called by number: musl's function of the name does nothing.
+    // SAFETY: the kernel reads one `struct sched_param`, a single int, from the live `parameter`.
+    let result = unsafe {
+        libc::syscall(libc::SYS_sched_setscheduler, this_thread, policy, &raw const parameter)
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Keeps all memory of this process, what it has and what it will get, from being paged out (`mlockall`).
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::OutOfMemory`] without `CAP_IPC_LOCK` or a limit
+/// (`RLIMIT_MEMLOCK`) that allows it.
+pub fn lock_memory() -> io::Result<()> {
+    // SAFETY: no pointer is passed, and where memory is kept changes nothing for who uses it.
+    crate::checked(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }).map(drop)
+}
+
+/// Takes [`lock_memory`] back.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn unlock_memory() -> io::Result<()> {
+    // SAFETY: as above.
+    crate::checked(unsafe { libc::munlockall() }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calling thread's scheduling policy, without its flags.
+    fn policy() -> libc::c_long {
+        // SAFETY: no pointer is passed; 0 is the calling thread.
+        let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0_i64) };
+        policy & !libc::c_long::from(libc::SCHED_RESET_ON_FORK)
+    }
+
+    #[test]
+    fn priority_is_that_of_one_thread_or_refused_with_a_reason() {
+        let thread = std::thread::spawn(|| {
+            match run_first(1) {
+                Ok(()) => {
+                    assert_eq!(policy(), libc::SCHED_FIFO.into());
+                    let child = std::thread::spawn(policy).join().expect("no panic");
+                    assert_eq!(child, libc::SCHED_OTHER.into(), "not inherited");
+                }
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
+            }
+            assert_eq!(
+                run_first(0).expect_err("no such priority").raw_os_error(),
+                Some(libc::EINVAL)
+            );
+            assert_eq!(
+                run_first(100).expect_err("no such priority").raw_os_error(),
+                Some(libc::EINVAL)
+            );
+        });
+        thread.join().expect("the test passes");
+        assert_eq!(policy(), libc::SCHED_OTHER.into());
+    }
+
+    /// Kilobytes the kernel says are locked.
+    fn locked() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("told");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    #[test]
+    fn memory_is_locked_or_refused_with_a_reason() {
+        match lock_memory() {
+            Ok(()) => {
+                assert!(locked() > 0);
+                unlock_memory().expect("nothing forbids it");
+            }
+            Err(error) => assert!(
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory
+                ),
+                "{error}"
+            ),
+        }
+        assert_eq!(locked(), 0);
+    }
+}
