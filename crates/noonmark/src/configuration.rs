@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use noonmark_config::{Problem, TABLES, default_file, load};
-use noonmark_nts::Identity;
+use noonmark_nts::{Identity, Validity};
 use noonmark_os::clock;
 use noonmark_units::UnixTime;
 use serde::Serialize;
@@ -93,11 +93,10 @@ impl Check<'_> {
 /// Why nobody trusts a certificate at this time, if it is for that.
 fn invalidity(certificate: &CertificateFacts, now: UnixTime) -> Option<String> {
     let CertificateFacts { subject, not_before, not_after, .. } = certificate;
-    let (first, _) = certificate.validity;
-    let what = match (certificate.covers(now), now.seconds < first) {
-        (true, _) => return None,
-        (false, true) => format!("is not valid before {not_before}"),
-        (false, false) => format!("expired at {not_after}"),
+    let what = match certificate.period.at(now) {
+        Validity::Valid | Validity::EndsSoon => return None,
+        Validity::NotYetValid => format!("is not valid before {not_before}"),
+        Validity::Expired => format!("expired at {not_after}"),
     };
     let who = if certificate.names.is_empty() { subject } else { &certificate.names.join(", ") };
     Some(format!("the certificate for {who} {what}, and this machine's clock says {now}"))

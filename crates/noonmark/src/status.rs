@@ -127,6 +127,9 @@ fn concerns(state: &Value) -> Vec<Concern> {
             add(Verdict::Warning, words);
         }
     }
+    if let Some((verdict, words)) = certificate_concern(&state["certificate"]) {
+        add(verdict, words);
+    }
     if state["clock"]["stale"] == true {
         add(
             Verdict::Warning,
@@ -139,6 +142,28 @@ fn concerns(state: &Value) -> Vec<Concern> {
         }
     }
     concerns
+}
+
+/// What about the certificate's time deserves a look. Out of it, no client can establish keys.
+fn certificate_concern(certificate: &Value) -> Option<(Verdict, String)> {
+    let (from, to) =
+        (text(&certificate["chain_not_before"]), text(&certificate["chain_not_after"]));
+    match certificate["validity"].as_str()? {
+        "expired" => {
+            Some((Verdict::Critical, format!("the certificate expired at {to}: clients refuse it")))
+        }
+        "not-yet-valid" => Some((
+            Verdict::Critical,
+            format!(
+                "the certificate is not valid before {from}: clients refuse it, or this machine's clock is not set"
+            ),
+        )),
+        "ends-soon" => {
+            let left = seconds(&certificate["ends_in_seconds"]);
+            Some((Verdict::Warning, format!("the certificate ends in {left}, at {to}")))
+        }
+        _ => None,
+    }
 }
 
 /// What about a process deserves a look: that it does not work, else that it lately did not.
@@ -188,6 +213,17 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
                 format!("{file}generation {generation} of {}", text(&state[part]["loaded"])),
             );
         }
+    }
+    let certificate = &state["certificate"];
+    if certificate["validity"].is_string() {
+        let names: Vec<_> = list(&certificate["names"]).map(text).collect();
+        sheet.line("names", names.join(", "));
+        sheet.line("valid from", text(&certificate["not_before"]));
+        sheet.line("valid until", text(&certificate["not_after"]));
+        if certificate["chain_not_after"] != certificate["not_after"] {
+            sheet.line("chain until", text(&certificate["chain_not_after"]));
+        }
+        sheet.line("key (SPKI)", format!("sha256:{}", text(&certificate["spki_sha256"])));
     }
     let clock = &state["clock"];
     if clock.is_object() {
@@ -334,13 +370,43 @@ mod tests {
         check("/ready", json!(true), None);
         check("/ready", json!(false), Some("not ready"));
         check("/configuration/refused", json!({ "reason": "line 3" }), Some("line 3"));
-        check("/certificate", json!({ "refused": { "reason": "expired" } }), Some("expired"));
+        check("/certificate", json!({ "refused": { "reason": "no key" } }), Some("warning: a new"));
+        let in_time = |validity: &str| {
+            json!({ "validity": validity, "names": ["a.example"], "not_after": "2026-12-01T00:00:00Z",
+                "chain_not_before": "2026-09-01T00:00:00Z", "chain_not_after": "2026-12-01T00:00:00Z",
+                "ends_in_seconds": 866_460 })
+        };
+        check("/certificate", in_time("valid"), None);
+        check(
+            "/certificate",
+            in_time("ends-soon"),
+            Some("warning: the certificate ends in 10 d 00:41:00"),
+        );
+        check(
+            "/certificate",
+            in_time("expired"),
+            Some("critical: the certificate expired at 2026-12"),
+        );
+        check("/certificate", in_time("not-yet-valid"), Some("clock is not set"));
         check("/clock/stale", json!(true), Some("stale"));
         check("/roles/0/state", json!("waiting"), Some("warning: ntp ended"));
         check("/roles/0/state", json!("hung"), Some("critical: ntp hangs or is stopped"));
         check("/roles/0/last_end_seconds_ago", json!(90.0), Some("00:01:30 h ago"));
         check("/roles/0/last_end_seconds_ago", json!(3599.0), Some("warning: ntp ended by itself"));
         check("/roles/0/last_end_seconds_ago", json!(3600.0), None);
+    }
+
+    #[test]
+    fn a_certificate_is_shown_with_its_names_and_time() {
+        let mut state = state();
+        state["certificate"] = json!({ "generation": 2, "loaded": "x", "refused": null, "validity": "valid",
+            "names": ["a.example", "192.0.2.1"], "not_before": "from", "not_after": "to", "chain_not_after": "earlier",
+            "spki_sha256": "a5a5" });
+        let shown = for_people(&state, &concerns(&state), Paint::PLAIN);
+        for part in ["a.example, 192.0.2.1", "valid from", "valid until", "earlier", "sha256:a5a5"]
+        {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod identity;
 mod in_force;
 mod notify;
 mod sockets;
+mod validity;
 
 pub use child::ROLE_ARGUMENT;
 use child::{Life, RoleProcess};
@@ -29,6 +30,7 @@ use identity::{SealedIdentity, Watch};
 use in_force::{InForce, Refusal, read_identity};
 pub(crate) use in_force::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use notify::Notifier;
+use validity::{Line, Reminder};
 
 /// Runs the daemon with the configuration at `file` until it is told to stop.
 ///
@@ -70,6 +72,7 @@ struct Launcher {
     configuration: Taken,
     certificate: Option<Taken>,
     watch: Option<Watch>,
+    reminder: Reminder,
     roles: [RoleProcess; Role::ALL.len()],
     clock_page: Option<OwnedFd>,
     ntp_counters: Option<OwnedFd>,
@@ -96,6 +99,7 @@ impl Launcher {
             in_force,
             configuration: taken(Subject::Configuration),
             watch,
+            reminder: Reminder::default(),
             roles: Role::ALL.map(RoleProcess::new),
             clock_page: None,
             ntp_counters: None,
@@ -144,6 +148,7 @@ impl Launcher {
                 self.next_look = now + LOOK_EVERY;
                 self.look_for_life(now);
                 self.look_for_new_certificate();
+                self.look_at_validity(now);
             }
             if self.next_report <= now {
                 self.next_report = now + REPORT_EVERY;
@@ -424,6 +429,7 @@ impl Launcher {
         self.configuration.at = now;
         self.configuration.refused = None;
         self.watch = watch;
+        self.reminder.reset();
         let generation =
             self.certificate.as_ref().map_or(0, |taken| taken.generation).saturating_add(1);
         self.certificate = self.in_force.identity.is_some().then_some(Taken {
@@ -490,6 +496,7 @@ impl Launcher {
         match read_identity(nts) {
             Ok(identity) => {
                 self.in_force.identity = Some(identity);
+                self.reminder.reset();
                 if let Some(taken) = &mut self.certificate {
                     taken.generation = taken.generation.saturating_add(1);
                     taken.at = clock::realtime();
@@ -506,6 +513,19 @@ impl Launcher {
         }
     }
 
+    /// Says if the certificate in force is out of its time.
+    fn look_at_validity(&mut self, now: Mono) {
+        let Some(SealedIdentity { certificate, .. }) = &self.in_force.identity else { return };
+        let clock = clock::realtime();
+        let Some(line) = self.reminder.due(certificate, clock, now) else { return };
+        let names = certificate.names.iter().map(Text::as_str).collect::<Vec<_>>().join(" ");
+        let (not_before, not_after) = (certificate.chain.not_before, certificate.chain.not_after);
+        match line {
+            Line::Good => tracing::info!(names, %not_after, %clock, "certificate is valid now"),
+            Line::Wrong(what) => tracing::warn!(names, %not_before, %not_after, %clock, "{what}"),
+        }
+    }
+
     fn refuse_certificate(&mut self, reason: &str) {
         if let Some(taken) = &mut self.certificate {
             taken.refused = Some((clock::realtime(), Text::new(reason)));
@@ -516,12 +536,19 @@ impl Launcher {
 
     /// Tells observe what is in force.
     fn report_taken(&mut self) {
-        let messages = std::iter::once(&self.configuration)
-            .chain(&self.certificate)
-            .cloned()
-            .collect::<Vec<_>>();
-        for taken in messages {
-            self.role(Role::Observe).tell(&Message::Taken(taken), &[]);
+        let none = Taken {
+            subject: Subject::Certificate,
+            generation: 0,
+            at: UnixTime::EPOCH,
+            refused: None,
+        };
+        let taken = [self.configuration.clone(), self.certificate.clone().unwrap_or(none)];
+        let messages = taken.into_iter().map(Message::Taken);
+        let certificate = self.in_force.identity.as_ref().map(|identity| &identity.certificate);
+        let messages: Vec<_> =
+            messages.chain(certificate.cloned().map(Message::Certificate)).collect();
+        for message in messages {
+            self.role(Role::Observe).tell(&message, &[]);
         }
     }
 

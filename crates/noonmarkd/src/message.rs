@@ -30,7 +30,9 @@ mod report;
 
 use codec::{Reader, Writer};
 pub use keys::{Epochs, KeySet, MOST_KEYS};
-pub use report::{End, LastEnd, Listening, Phase, Protocol, RoleState, Subject, Taken};
+pub use report::{
+    Certificate, End, LastEnd, Listening, Phase, Protocol, RoleState, Subject, Taken,
+};
 
 /// One message. Which process may send which is said at each kind, and checked by [`Message::may_be_sent_by`].
 pub enum Message {
@@ -105,6 +107,8 @@ pub enum Message {
     },
     /// Kind 16, all to launcher: the page in which the role's threads show that they turn. One descriptor. No body.
     Pulse,
+    /// Kind 17, launcher to observe: what the certificate in force says. Body: see [`Certificate`].
+    Certificate(Certificate),
 }
 
 /// At most [`LONGEST_TEXT`] octets of UTF-8 without control characters.
@@ -201,6 +205,7 @@ impl Message {
             | Self::Listening(_)
             | Self::Taken(_)
             | Self::Epochs(_)
+            | Self::Certificate(_)
             | Self::Daemon { .. } => 0..=0,
         }
     }
@@ -232,6 +237,7 @@ impl Message {
             | Self::RoleState(_)
             | Self::Taken(_)
             | Self::Epochs(_)
+            | Self::Certificate(_)
             | Self::Daemon { .. } => role == Role::Observe,
             Self::Listening(_) => matches!(role, Role::Ke | Role::Observe),
             Self::Ready { .. }
@@ -261,6 +267,7 @@ impl Message {
             Self::Epochs(_) => "epochs",
             Self::Daemon { .. } => "daemon",
             Self::Pulse => "pulse",
+            Self::Certificate(_) => "certificate",
         }
     }
 
@@ -282,6 +289,7 @@ impl Message {
             Self::Epochs(_) => 14,
             Self::Daemon { .. } => 15,
             Self::Pulse => 16,
+            Self::Certificate(_) => 17,
         }
     }
 
@@ -329,6 +337,7 @@ impl Message {
                 Self::Daemon { started, ready, file: from.text()? }
             }
             16 => Self::Pulse,
+            17 => Self::Certificate(Certificate::parse(from)?),
             found => return Err(MessageError::Kind { found }),
         })
     }
@@ -358,6 +367,7 @@ impl Message {
             Self::RoleState(state) => state.write(to),
             Self::Listening(listening) => listening.write(to),
             Self::Taken(taken) => taken.write(to),
+            Self::Certificate(certificate) => certificate.write(to),
             Self::Epochs(epochs) => {
                 to.u32(epochs.current);
                 to.u32(epochs.oldest);

@@ -15,12 +15,12 @@ use noonmark_units::{Mono, UnixTime};
 
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
-use crate::message::{Epochs, Listening, Message, Phase, RoleState, Subject, Taken};
+use crate::message::{Certificate, Epochs, Listening, Message, Phase, RoleState, Subject, Taken};
 use crate::role::Role;
 use crate::station::{Collected, Ending, Station};
 use crate::status::{
-    Address, Clock, Configuration, Cookies, Counters, Document, Process, Refused, Replaceable,
-    SCHEMA,
+    self, Address, CertificateFacts, Clock, Configuration, Cookies, Counters, Document, Process,
+    Refused, Replaceable, SCHEMA,
 };
 
 /// Answers until told to stop.
@@ -106,6 +106,7 @@ struct Known {
     file: String,
     configuration: Option<Taken>,
     certificate: Option<Taken>,
+    certificate_says: Option<Certificate>,
     listening: Vec<Listening>,
     roles: Vec<RoleState>,
     epochs: Option<Epochs>,
@@ -126,7 +127,9 @@ impl Known {
             }
             Message::Taken(taken) => match taken.subject {
                 Subject::Configuration => self.configuration = Some(taken),
-                Subject::Certificate => self.certificate = Some(taken),
+                Subject::Certificate => {
+                    self.certificate = (taken.generation > 0).then_some(taken);
+                }
             },
             Message::Listening(listening) => {
                 if listening.index == 0 {
@@ -140,6 +143,7 @@ impl Known {
                     None => self.roles.push(state),
                 }
             }
+            Message::Certificate(certificate) => self.certificate_says = Some(certificate),
             Message::Epochs(epochs) => self.epochs = Some(epochs),
             Message::ClockPage => {
                 self.clock = page.map(open_with(StateReader::open)).transpose()?;
@@ -170,7 +174,10 @@ impl Known {
                 file: self.file.clone(),
                 replaceable: self.configuration.as_ref().map(replaceable).unwrap_or_default(),
             },
-            certificate: self.certificate.as_ref().map(replaceable),
+            certificate: self.certificate.as_ref().map(|taken| status::Certificate {
+                replaceable: replaceable(taken),
+                facts: self.certificate_says.as_ref().map(|says| facts(says, time)),
+            }),
             listening: self.listening.iter().map(address).collect(),
             // The warden's page counts from the machine's start, asleep or not.
             clock: self.clock_state(boot_time),
@@ -261,6 +268,19 @@ fn replaceable(taken: &Taken) -> Replaceable {
     }
 }
 
+fn facts(says: &Certificate, time: UnixTime) -> CertificateFacts {
+    CertificateFacts {
+        names: says.names.iter().map(|name| name.as_str().to_owned()).collect(),
+        not_before: says.leaf.not_before.to_string(),
+        not_after: says.leaf.not_after.to_string(),
+        chain_not_before: says.chain.not_before.to_string(),
+        chain_not_after: says.chain.not_after.to_string(),
+        spki_sha256: says.spki_sha256.iter().map(|octet| format!("{octet:02x}")).collect(),
+        validity: says.chain.at(time).name(),
+        ends_in_seconds: says.chain.not_after.seconds.saturating_sub(time.seconds),
+    }
+}
+
 fn address(listening: &Listening) -> Address {
     let interface = listening.interface.as_str();
     Address {
@@ -289,6 +309,7 @@ fn process(state: &RoleState, now: Mono) -> Process {
 mod tests {
     use super::*;
     use crate::message::{End, LastEnd, Protocol, Text};
+    use noonmark_nts::ValidityPeriod;
     use noonmark_os::page::{CounterPage, StatePage};
     use noonmark_units::{Precision, Stratum};
     use std::sync::atomic::Ordering;
@@ -310,6 +331,10 @@ mod tests {
         let refused = Some((time(5), Text::new("no \"key\"")));
         let taken = Taken { subject: Subject::Certificate, generation: 2, at: time(1), refused };
         learn(&mut known, Message::Taken(taken), None);
+        let period = |from, to| ValidityPeriod { not_before: time(from), not_after: time(to) };
+        let says =
+            Certificate::new(["a.example"], period(0, 100_000), period(0, 50_000), [0xa5; 32]);
+        learn(&mut known, Message::Certificate(says), None);
         for (index, count) in [(0, 2), (1, 2), (0, 1)] {
             let address = "192.0.2.1:123".parse().expect("an address");
             let listening = Listening {
@@ -374,12 +399,29 @@ mod tests {
         let soon = value(Mono(3_000_001_000));
         assert_eq!(soon["roles"][0]["last_end_seconds_ago"], 3.0);
         assert_eq!((&soon["ready"], &soon["roles"][1]["state"]), (&true.into(), &"ready".into()));
+        let certificate = &soon["certificate"];
+        assert_eq!(certificate["names"], serde_json::json!(["a.example"]));
+        assert_eq!(certificate["not_after"], time(100_000).to_string());
+        assert_eq!(certificate["chain_not_after"], time(50_000).to_string());
+        assert_eq!(certificate["spki_sha256"], "a5".repeat(32));
+        assert_eq!(
+            (&certificate["validity"], &certificate["ends_in_seconds"]),
+            (&"valid".into(), &49_990.into())
+        );
         let late = value(Mono(16_000_000_000));
         assert_eq!(
             (&late["ready"], &late["roles"][1]["state"], &late["roles"][1]["silent_seconds"]),
             (&false.into(), &"hung".into(), &16.0.into()),
             "the launcher itself has said nothing for long"
         );
+        let expired = known.document(time(50_001), Mono(0), Mono(0));
+        let expired = serde_json::to_value(expired).expect("serialises");
+        assert_eq!(expired["certificate"]["validity"], "expired");
+        let none =
+            Taken { subject: Subject::Certificate, generation: 0, at: time(0), refused: None };
+        learn(&mut known, Message::Taken(none), None);
+        let value = known.document(time(10), Mono(0), Mono(0));
+        assert!(serde_json::to_value(value).expect("serialises")["certificate"].is_null());
     }
 
     #[test]

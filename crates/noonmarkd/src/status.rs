@@ -22,7 +22,7 @@ pub struct Document {
     /// The configuration file.
     pub configuration: Configuration,
     /// The certificate, if there is one.
-    pub certificate: Option<Replaceable>,
+    pub certificate: Option<Certificate>,
     /// Every address bound.
     pub listening: Vec<Address>,
     /// What answers say of the clock.
@@ -57,6 +57,38 @@ pub struct Replaceable {
     pub loaded: Option<String>,
     /// The last attempt since, if it was refused.
     pub refused: Option<Refused>,
+}
+
+/// The certificate in force.
+#[derive(Debug, Serialize)]
+pub struct Certificate {
+    /// What is in force and what was refused.
+    #[serde(flatten)]
+    pub replaceable: Replaceable,
+    /// What it says; missing for the moment in which it is not known yet.
+    #[serde(flatten)]
+    pub facts: Option<CertificateFacts>,
+}
+
+/// What the certificate in force says.
+#[derive(Debug, Serialize)]
+pub struct CertificateFacts {
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// When it becomes valid.
+    pub not_before: String,
+    /// Its last second.
+    pub not_after: String,
+    /// When all certificates of its chain are valid.
+    pub chain_not_before: String,
+    /// The last second in which they are.
+    pub chain_not_after: String,
+    /// SHA-256 of its SubjectPublicKeyInfo, in hexadecimal.
+    pub spki_sha256: String,
+    /// Of the chain: `not-yet-valid`, `valid`, `ends-soon` or `expired`.
+    pub validity: &'static str,
+    /// Until the chain's last second; negative afterwards.
+    pub ends_in_seconds: i64,
 }
 
 /// An attempt that was refused.

@@ -21,6 +21,7 @@
 mod aead;
 mod answer;
 mod authenticator;
+mod certificate;
 mod cookie;
 mod identity;
 mod ke_client;
@@ -44,6 +45,7 @@ pub use answer::{
     Answer, AnswerError, AnswerPlan, AnswerSealing, Verified, echo_unique, open_answer,
     seal_answers, write_answer,
 };
+pub use certificate::{CertificateFacts, Validity, ValidityPeriod};
 pub use cookie::{
     COOKIE_KEY_LEN, CookieFault, CookieIssuer, CookieKey, CookieKeys, Opening, Sealing,
 };

@@ -4,11 +4,12 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use noonmark_config::{IdentityFiles, Nts};
-use noonmark_nts::Identity;
+use noonmark_nts::{CertificateFacts, Identity};
 use noonmark_os::private::Fingerprint;
 use noonmark_os::sealed;
 
 use crate::exit::{Failure, Status};
+use crate::message::Certificate;
 
 /// A certificate chain and key that belong together, sealed for the ke role.
 pub struct SealedIdentity {
@@ -16,6 +17,8 @@ pub struct SealedIdentity {
     pub chain: OwnedFd,
     /// PEM of the key.
     pub key: OwnedFd,
+    /// What the chain says of itself.
+    pub certificate: Certificate,
 }
 
 impl SealedIdentity {
@@ -24,13 +27,17 @@ impl SealedIdentity {
     /// # Errors
     /// [`Status::Certificate`] if it is broken, [`Status::System`] if it cannot be handed on.
     pub fn new(files: &IdentityFiles, nts: &Nts) -> Result<Self, Failure> {
-        Identity::from_pem(&files.certificate, &files.key).map_err(|error| {
+        let refused = |why: &dyn std::fmt::Display| {
             let (chain, key) = (nts.certificate.display(), nts.key.display());
             Failure::new(
                 Status::Certificate,
-                format_args!("certificate {chain} with key {key}: {error}"),
+                format_args!("certificate {chain} with key {key}: {why}"),
             )
-        })?;
+        };
+        let identity =
+            Identity::from_pem(&files.certificate, &files.key).map_err(|error| refused(&error))?;
+        let certificate =
+            certificate(&identity).ok_or_else(|| refused(&"a certificate in it cannot be read"))?;
         let seal = |name, octets| {
             sealed::seal(name, octets)
                 .map_err(Failure::while_doing(Status::System, "handing the certificate on"))
@@ -38,8 +45,18 @@ impl SealedIdentity {
         Ok(Self {
             chain: seal(c"noonmark-certificate", &files.certificate)?,
             key: seal(c"noonmark-key", &files.key)?,
+            certificate,
         })
     }
+}
+
+/// What a chain says of itself: its names and key are those of the server's own certificate, which is the first.
+fn certificate(identity: &Identity) -> Option<Certificate> {
+    let chain = identity.certificates().map(CertificateFacts::read).collect::<Option<Vec<_>>>()?;
+    let own = chain.first()?;
+    let all = chain.iter().fold(own.period, |all, one| all.and(one.period));
+    let names = own.names.iter().map(String::as_str);
+    Some(Certificate::new(names, own.period, all, own.spki_sha256))
 }
 
 /// Notices that the files of the identity have changed, and that they have stopped changing.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use std::time::Duration;
 
+use noonmark_nts::ValidityPeriod;
 use noonmark_units::{Mono, UnixTime};
 
 use super::codec::{Reader, Writer};
@@ -141,13 +142,31 @@ impl Protocol {
 pub struct Taken {
     /// Of what.
     pub subject: Subject,
-    /// 1 for what the daemon started with, one more for each taken since.
+    /// 1 for what the daemon started with, one more for each taken since; 0 for a certificate when none is in force any more.
     pub generation: u32,
     /// When.
     pub at: UnixTime,
     /// When and why the last attempt since was refused.
     pub refused: Option<(UnixTime, Text)>,
 }
+
+/// What the certificate in force says. Body: from and to when it is valid (12, 12), the same for the whole chain (12, 12), SHA-256 of
+/// its SubjectPublicKeyInfo (32), number of names (2), each name (text). At most [`MOST_NAMES`] octets of names, texts' lengths
+/// included; what is more is left out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Certificate {
+    /// The names it is for.
+    pub names: Vec<Text>,
+    /// When the server's own certificate is valid.
+    pub leaf: ValidityPeriod,
+    /// When all certificates of the file are.
+    pub chain: ValidityPeriod,
+    /// What a pin is made of.
+    pub spki_sha256: [u8; 32],
+}
+
+/// The most octets that the names of a certificate have in a message.
+pub const MOST_NAMES: usize = 3072;
 
 /// Something that can be replaced while running.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -281,4 +300,58 @@ impl Taken {
         to.time(at);
         to.text(&reason);
     }
+}
+
+impl Certificate {
+    /// With as many of `names` as fit a message.
+    #[must_use]
+    pub fn new<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        leaf: ValidityPeriod,
+        chain: ValidityPeriod,
+        spki_sha256: [u8; 32],
+    ) -> Self {
+        let mut room = MOST_NAMES;
+        let names = names
+            .into_iter()
+            .map(Text::new)
+            .map_while(|name| {
+                room = room.checked_sub(2 + name.as_str().len())?;
+                Some(name)
+            })
+            .collect();
+        Self { names, leaf, chain, spki_sha256 }
+    }
+
+    pub(super) fn parse(from: &mut Reader<'_>) -> Result<Self, MessageError> {
+        let leaf = period(from)?;
+        let chain = period(from)?;
+        let spki_sha256 = from.array()?;
+        let count = from.u16()?;
+        let (mut names, mut room) = (Vec::new(), MOST_NAMES);
+        for _ in 0..count {
+            let name = from.text()?;
+            let left = room.checked_sub(2 + name.as_str().len());
+            room = left.ok_or(MessageError::Value { what: "length of names" })?;
+            names.push(name);
+        }
+        Ok(Self { names, leaf, chain, spki_sha256 })
+    }
+
+    pub(super) fn write(&self, to: &mut Writer) {
+        for time in
+            [self.leaf, self.chain].into_iter().flat_map(|one| [one.not_before, one.not_after])
+        {
+            to.time(time);
+        }
+        to.put(&self.spki_sha256);
+        to.u16(u16::try_from(self.names.len()).expect("few fit a message"));
+        for name in &self.names {
+            to.text(name);
+        }
+    }
+}
+
+fn period(from: &mut Reader<'_>) -> Result<ValidityPeriod, MessageError> {
+    Ok(ValidityPeriod { not_before: from.time()?, not_after: from.time()? })
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use noonmark_nts::CookieKey;
+use noonmark_nts::{CookieKey, ValidityPeriod};
 use noonmark_units::Mono;
 
 use super::*;
@@ -34,6 +34,11 @@ fn samples() -> Vec<Message> {
             started: time(-1),
         })
     };
+    let certificate = |names: &[&str]| {
+        let period = |from| ValidityPeriod { not_before: time(from), not_after: time(from + 1) };
+        let names = names.iter().copied();
+        Message::Certificate(Certificate::new(names, period(3), period(5), [7; 32]))
+    };
     vec![
         Message::Configure { generation: 1 },
         Message::Sockets { first: 16, count: 17 },
@@ -62,6 +67,10 @@ fn samples() -> Vec<Message> {
             file: Text::new("/etc/noonmark/noonmark.toml"),
         },
         Message::Pulse,
+        certificate(&[]),
+        certificate(&["time.example", "192.0.2.1"]),
+        // More than fit: the last ones are left out.
+        certificate(&["a-name-of-some-length.example"; 200]),
     ]
 }
 
@@ -84,7 +93,7 @@ fn every_kind_is_read_as_it_was_written() {
         assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
         kinds.insert(message.kind());
     }
-    assert_eq!(kinds, (1..=16).collect(), "a sample of every kind");
+    assert_eq!(kinds, (1..=17).collect(), "a sample of every kind");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Throw-away certificates.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -22,7 +23,17 @@ impl Authority {
 
     /// Writes `chain.pem` and `key.pem` for the name localhost into `folder`, each in one step.
     pub fn issue(&self, folder: &Path) {
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        self.sign(folder, CertificateParams::new(vec!["localhost".to_owned()]).expect("a name"));
+    }
+
+    /// The same with a certificate that is valid from one instant to another.
+    pub fn issue_for(&self, folder: &Path, from: SystemTime, to: SystemTime) {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        (params.not_before, params.not_after) = (from.into(), to.into());
+        self.sign(folder, params);
+    }
+
+    fn sign(&self, folder: &Path, params: CertificateParams) {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         replace(folder, "key.pem", &key.serialize_pem());

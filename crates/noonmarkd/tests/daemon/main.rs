@@ -5,6 +5,7 @@ mod fixture;
 mod identity;
 mod life;
 mod service;
+mod validity;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
