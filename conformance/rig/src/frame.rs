@@ -1,9 +1,31 @@
-//! Ethernet frames that carry a UDP datagram over IPv4.
+//! Ethernet frames that carry a UDP datagram: made and read over IPv4, looked at over IPv6.
 
 use std::net::Ipv4Addr;
 
 /// Octets before the UDP payload: Ethernet 14, IPv4 20, UDP 8.
 pub const HEADERS: usize = 42;
+
+/// What an Ethernet frame carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Octets 12..14 of a frame that carries it.
+    pub fn ether_type(self) -> u16 {
+        match self {
+            Self::V4 => 0x0800,
+            Self::V6 => 0x86dd,
+        }
+    }
+}
 
 /// A hardware address.
 pub type Mac = [u8; 6];
@@ -53,6 +75,23 @@ pub fn payload(frame: &[u8], port: u16) -> Option<&[u8]> {
     if is_ours { frame.get(HEADERS..34 + len) } else { None }
 }
 
+/// The DS field (RFC 2474 §3) of a frame of that family: six bits of code point, two of congestion notification.
+pub fn ds_field(frame: &[u8], family: Family) -> Option<u8> {
+    let ([first, second], ether_type) = (frame.get(14..16)?.try_into().ok()?, frame.get(12..14)?);
+    let version = match family {
+        Family::V4 => 4,
+        Family::V6 => 6,
+    };
+    if ether_type != family.ether_type().to_be_bytes() || first >> 4 != version {
+        return None;
+    }
+    Some(match family {
+        Family::V4 => second,
+        // Behind the four bits of the version, before the flow label.
+        Family::V6 => first << 4 | second >> 4,
+    })
+}
+
 /// The Internet checksum (RFC 1071) of an even number of octets.
 fn checksum(octets: &[u8]) -> u16 {
     let words = octets.as_chunks().0.iter().map(|pair| u32::from(u16::from_be_bytes(*pair)));
@@ -80,6 +119,22 @@ mod tests {
             assert_eq!(checksum(&frame[14..34]), 0, "client {from}");
             assert_eq!(frame[16..18], 76_u16.to_be_bytes());
         }
+    }
+
+    #[test]
+    fn ds_field_is_found_in_both_families() {
+        let check = |octets: [u8; 4], family, expected: Option<u8>| {
+            let mut frame = vec![0; 54];
+            frame[12..16].copy_from_slice(&octets);
+            assert_eq!(ds_field(&frame, family), expected, "{octets:x?}");
+        };
+        // 46, expedited forwarding (RFC 3246), above two bits of its own.
+        check([0x08, 0x00, 0x45, 46 << 2], Family::V4, Some(46 << 2));
+        check([0x86, 0xdd, 0x6b, 0x8f], Family::V6, Some(46 << 2));
+        check([0x86, 0xdd, 0x60, 0x0f], Family::V6, Some(0));
+        check([0x86, 0xdd, 0x6b, 0x8f], Family::V4, None);
+        check([0x08, 0x00, 0x6b, 0x8f], Family::V4, None);
+        assert_eq!(ds_field(&[0; 15], Family::V4), None);
     }
 
     #[test]

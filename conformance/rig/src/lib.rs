@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ntp-load` | an open-loop generator of NTP requests, plain or under NTS, from many thousand client addresses |
 //! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
+//! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
 //! | `no-clock` | starts another program behind a filter in which setting a clock does nothing and says it did |
 //!

@@ -64,7 +64,7 @@ pub struct Outcome {
 /// What the kernel said about the sockets, or that a server process is no more.
 pub fn run(plan: &Plan, material: &Material) -> std::io::Result<Outcome> {
     let mut sender = Sender::open(&plan.interface, BATCH)?;
-    let mut receiver = Receiver::open(&plan.interface, plan.route.port)?;
+    let mut receiver = Receiver::open(&plan.interface, plan.route.port, frame::Family::V4)?;
     let mut count = Count::default();
     let mut schedule = Schedule::new(plan.rate);
     let fronts = Fronts::new(plan, material.request_len());

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{c_int, c_uint, c_void};
 
-use crate::frame::HEADERS;
+use crate::frame::{Family, HEADERS};
 
 /// Sends frames on one interface.
 pub struct Sender {
@@ -78,13 +78,14 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Opens a receiver of what comes in by `interface` from UDP port `port`, whatever hardware address it is for.
+    /// Opens a receiver of what comes in by `interface` from UDP port `port` over one family, whatever hardware address it
+    /// is for.
     ///
     /// # Errors
     /// What the kernel said; it asks for CAP_NET_RAW.
-    pub fn open(interface: &str, port: u16) -> io::Result<Self> {
+    pub fn open(interface: &str, port: u16, family: Family) -> io::Result<Self> {
         let socket = packet_socket(0)?;
-        attach_filter(&socket, port)?;
+        attach_filter(&socket, port, family)?;
         set(
             &socket,
             libc::SOL_PACKET,
@@ -115,7 +116,7 @@ impl Receiver {
         let ring =
             NonNull::new(ring.cast()).ok_or_else(|| io::Error::other("ring at address 0"))?;
         let receiver = Self { socket, ring, next: 0 };
-        bind(&receiver.socket, interface, (libc::ETH_P_IP as u16).to_be())?;
+        bind(&receiver.socket, interface, family.ether_type().to_be())?;
         Ok(receiver)
     }
 
@@ -207,31 +208,37 @@ fn bind(socket: &OwnedFd, interface: &str, protocol: u16) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Lets through IPv4 without options, UDP, source port `port`.
-fn attach_filter(socket: &OwnedFd, port: u16) -> io::Result<()> {
-    let step = |code: u32, if_not: u8, value: u32| libc::sock_filter {
+/// Lets through UDP from source port `port`, over IPv4 without options or IPv6 without extension headers.
+fn attach_filter(socket: &OwnedFd, port: u16, family: Family) -> io::Result<()> {
+    const BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    const HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
+    const IS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    let (ether_type, port) = (u32::from(family.ether_type()), u32::from(port));
+    let udp = libc::IPPROTO_UDP as u32;
+    // How wide, at which octet, and what has to be there.
+    let checks: &[(u32, u32, u32)] = match family {
+        Family::V4 => {
+            &[(HALF, 12, ether_type), (BYTE, 14, 0x45), (BYTE, 23, udp), (HALF, 34, port)]
+        }
+        Family::V6 => &[(HALF, 12, ether_type), (BYTE, 20, udp), (HALF, 54, port)],
+    };
+    let step = |code: u32, if_not: usize, value: u32| libc::sock_filter {
         code: code as u16,
         jt: 0,
-        jf: if_not,
+        jf: if_not as u8,
         k: value,
     };
-    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
-    const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
-    const IS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    let mut program = [
-        step(LOAD_HALF, 0, 12),
-        step(IS, 7, libc::ETH_P_IP as u32),
-        step(LOAD_BYTE, 0, 14),
-        step(IS, 5, 0x45),
-        step(LOAD_BYTE, 0, 23),
-        step(IS, 3, libc::IPPROTO_UDP as u32),
-        step(LOAD_HALF, 0, 34),
-        step(IS, 1, u32::from(port)),
-        step(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0),
-    ];
+    let mut program = Vec::new();
+    for (place, (width, at, value)) in checks.iter().enumerate() {
+        program.push(step(*width, 0, *at));
+        // Over the checks that are left, two steps each, and over the step that lets through.
+        program.push(step(IS, 2 * (checks.len() - place) - 1, *value));
+    }
+    program.push(step(RETURN, 0, u32::MAX));
+    program.push(step(RETURN, 0, 0));
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // The pointer inside is followed during the call only, while the array is alive.
+    // The pointer inside is followed during the call only, while the steps are alive.
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 

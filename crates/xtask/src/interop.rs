@@ -6,9 +6,13 @@
 mod authority;
 mod cells;
 mod client;
+mod demo;
+mod journal;
 mod lab;
 mod network;
+mod room;
 mod server;
+mod service;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -31,7 +35,9 @@ const AT_ONCE: usize = 12;
 pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     let mut cells = cells::all(wish.long);
-    cells.extend(network::all());
+    for more in [network::all(), service::all(), demo::all()] {
+        cells.extend(more);
+    }
     cells.retain(|cell| wish.cell.as_ref().is_none_or(|text| cell.name.contains(text.as_str())));
     let metadata = match Metadata::read() {
         Ok(metadata) => metadata,

@@ -3,6 +3,7 @@
 mod dependencies;
 mod licence;
 mod tracked;
+mod unit_file;
 
 use std::time::Duration;
 
@@ -38,6 +39,11 @@ pub fn run(_wish: &Wish) -> Tally {
             tally.record("lock file", Ok(()));
             tally.record("each dependency has its reason", dependencies::check(&metadata));
             tally.record("licences", licence::check(&metadata));
+            const UNIT: &str = "the shipped unit is one that systemd understands";
+            match unit_file::check(&metadata.target_directory) {
+                unit_file::Verdict::Told(told) => tally.record(UNIT, told),
+                unit_file::Verdict::NotAsked(reason) => tally.record_not_run(UNIT, reason),
+            }
         }
     }
     match tracked::Files::read() {

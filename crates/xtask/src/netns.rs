@@ -52,8 +52,8 @@ impl Namespace {
     /// `inner`, to be run inside the namespace with no right to set the clock.
     pub fn command(&self, inner: &Command) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).args(WITHOUT_CLOCK);
-        child::transplant(inner, &mut command);
+        command.args(["netns", "exec", &self.name]);
+        child::transplant(&without_clock(inner), &mut command);
         command
     }
 
@@ -81,30 +81,20 @@ impl Namespace {
     /// # Errors
     /// What starting it says.
     pub fn start_here(&self, inner: &Command, log: &Path) -> Result<Daemon, String> {
-        let name = child::describe(inner);
-        let file = File::options().create(true).append(true).open(log);
-        let file = file.map_err(|e| format!("{}: {e}", log.display()))?;
-        let both = file.try_clone().map_err(|e| format!("{}: {e}", log.display()))?;
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]);
-        child::transplant(&self.command(inner), &mut command);
-        command.stdin(Stdio::null()).stdout(both).stderr(file);
-        let child = command.spawn().map_err(|e| format!("{name}: {e}"))?;
-        Ok(Daemon { name, child, log: log.to_owned() })
+        Daemon::start(&self.command(inner), child::describe(inner), log)
     }
 }
 
-/// Takes CAP_SYS_TIME from what follows, whatever the one who starts it holds.
-const WITHOUT_CLOCK: [&str; 8] = [
-    "setpriv",
-    "--bounding-set",
-    "-sys_time",
-    "--inh-caps",
-    "-sys_time",
-    "--ambient-caps",
-    "-sys_time",
-    "--",
-];
+/// `inner` without the right to set the clock, whatever the one who starts it holds.
+pub fn without_clock(inner: &Command) -> Command {
+    let mut command = Command::new("setpriv");
+    for set in ["--bounding-set", "--inh-caps", "--ambient-caps"] {
+        command.args([set, "-sys_time"]);
+    }
+    command.arg("--");
+    child::transplant(inner, &mut command);
+    command
+}
 
 impl Drop for Namespace {
     fn drop(&mut self) {
@@ -170,6 +160,22 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Starts `command`, which goes by `name` and is ended when we end; what it writes is appended to `log`.
+    ///
+    /// # Errors
+    /// What starting it says.
+    pub fn start(command: &Command, name: String, log: &Path) -> Result<Self, String> {
+        let file = File::options().create(true).append(true).open(log);
+        let file = file.map_err(|e| format!("{}: {e}", log.display()))?;
+        let both = file.try_clone().map_err(|e| format!("{}: {e}", log.display()))?;
+        let mut tied = Command::new("setpriv");
+        tied.args(["--pdeathsig", "KILL", "--"]);
+        child::transplant(command, &mut tied);
+        tied.stdin(Stdio::null()).stdout(both).stderr(file);
+        let child = tied.spawn().map_err(|e| format!("{name}: {e}"))?;
+        Ok(Self { name, child, log: log.to_owned() })
+    }
+
     /// Process id of what was started first.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -39,7 +39,12 @@ impl From<String> for Miss {
     }
 }
 
-/// Every cell of the stage.
+/// A cell that is one function.
+pub fn cell(name: &str, run: fn(&Lab, &Place) -> Result<Figures, Miss>) -> Cell {
+    Cell { name: name.to_owned(), run: Box::new(run) }
+}
+
+/// Every pairing of our programs with somebody's.
 pub fn all(long: bool) -> Vec<Cell> {
     let time = if long { LONG } else { TURNED_WITHIN };
     let keeps_time = |client, server, family, accepted, aead| {
@@ -331,7 +336,11 @@ fn refused_by_us(family: Family) -> Cell {
 /// Questions a query asks.
 const QUESTIONS: u64 = 5;
 
-fn query(
+/// Our client's questions from the client's end of a place. Each has to get an authenticated answer.
+///
+/// # Errors
+/// What did not hold, and what it said.
+pub fn query(
     lab: &Lab,
     place: &Place,
     family: Family,

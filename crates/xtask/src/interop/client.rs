@@ -89,6 +89,11 @@ impl<'a> Client<'a> {
         Ok(Self { kind, place, lab, daemon })
     }
 
+    /// One that was started elsewhere and is asked in the folder of `place`.
+    pub fn watch(kind: Kind, lab: &'a Lab, place: &'a Place, daemon: Daemon) -> Self {
+        Self { kind, place, lab, daemon }
+    }
+
     /// Asks it.
     ///
     /// # Errors

@@ -1,29 +1,35 @@
 //! Cells of our server alone, about what needs a network of its own: the example configurations as shipped, one
-//! interface, addresses that come and go, a VRF.
+//! interface, addresses that come and go, how answers are marked, a VRF.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::authority::Authority;
-use super::cells::{Cell, Figures, Miss};
-use super::lab::{Lab, Place};
+use super::cells::{Cell, Figures, Miss, cell};
+use super::lab::{Family, Lab, Place};
 use super::server::Server;
-use crate::netns::{Namespace, SERVER_INTERFACE, SERVER_V4};
+use crate::netns::{CLIENT_INTERFACE, Namespace, SERVER_INTERFACE, SERVER_V4, SERVER_V6};
 use crate::workspace;
 
 /// All of them.
 pub fn all() -> Vec<Cell> {
     let mut cells: Vec<Cell> = examples().into_iter().map(example).collect();
-    cells.push(cell("noonmarkd on one interface answers there and nowhere else", one_interface));
-    cells.push(cell("noonmarkd on an address that comes and goes", coming_and_going));
+    for family in Family::ALL {
+        let mut both = |name: &str, run: fn(&Lab, &Place, Family) -> Result<Figures, Miss>| {
+            cells.push(Cell {
+                name: format!("noonmarkd {name}, {}", family.label()),
+                run: Box::new(move |lab, place| run(lab, place, family)),
+            });
+        };
+        both("on one interface answers there and nowhere else", one_interface);
+        both("on an address that comes and goes", coming_and_going);
+    }
+    cells.push(cell("noonmarkd marks its answers as configured", marked));
     cells.push(cell("noonmarkd in a VRF", vrf));
     cells
-}
-
-fn cell(name: &str, run: fn(&Lab, &Place) -> Result<Figures, Miss>) -> Cell {
-    Cell { name: name.to_owned(), run: Box::new(run) }
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -102,27 +108,88 @@ fn ask_in_vain(lab: &Lab, from: &Namespace, address: &str) -> Result<(), String>
     from.output(LIMIT, &quiet).map(drop).map_err(|e| format!("{address} should be silent: {e}"))
 }
 
-fn one_interface(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
-    let text =
-        configuration("[\"0.0.0.0:123\"]", &format!("interfaces = [\"{SERVER_INTERFACE}\"]\n"));
+fn one_interface(lab: &Lab, place: &Place, family: Family) -> Result<Figures, Miss> {
+    let (any, there, elsewhere) = match family {
+        Family::V4 => ("0.0.0.0", SERVER_V4, "127.0.0.1"),
+        Family::V6 => ("[::]", SERVER_V6, "::1"),
+    };
+    let text = configuration(
+        &format!("[\"{any}:123\"]"),
+        &format!("interfaces = [\"{SERVER_INTERFACE}\"]\n"),
+    );
     let _server = Server::start_ours(lab, place, &text)?;
-    ask(lab, &place.pair.client, &[SERVER_V4])?;
-    ask_in_vain(lab, &place.pair.server, "127.0.0.1")?;
+    ask(lab, &place.pair.client, &[there])?;
+    ask_in_vain(lab, &place.pair.server, elsewhere)?;
     Ok(Figures::new())
 }
 
-fn coming_and_going(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
-    const LATE: &str = "10.93.0.9";
+fn coming_and_going(lab: &Lab, place: &Place, family: Family) -> Result<Figures, Miss> {
+    let (late, listen, length) = match family {
+        Family::V4 => ("10.93.0.9", "10.93.0.9:123", 24),
+        Family::V6 => ("fd93::9", "[fd93::9]:123", 64),
+    };
     let Place { pair, .. } = place;
-    let _server = Server::start_ours(lab, place, &configuration(&format!("[\"{LATE}:123\"]"), ""))?;
-    ask_in_vain(lab, &pair.client, LATE)?;
+    let text = configuration(&format!("[\"{listen}\"]"), "");
+    let _server = Server::start_ours(lab, place, &text)?;
+    ask_in_vain(lab, &pair.client, late)?;
+    let subnet = format!("{late}/{length}");
     for _ in 0..2 {
-        pair.server.ip(&["address", "add", &format!("{LATE}/24"), "dev", SERVER_INTERFACE])?;
-        ask_soon(lab, &pair.client, LATE)?;
-        pair.server.ip(&["address", "del", &format!("{LATE}/24"), "dev", SERVER_INTERFACE])?;
-        ask_in_vain(lab, &pair.client, LATE)?;
+        let mut add = vec!["address", "add", &subnet, "dev", SERVER_INTERFACE];
+        if family == Family::V6 {
+            // Without duplicate address detection the address can be used at once.
+            add.push("nodad");
+        }
+        pair.server.ip(&add)?;
+        ask_soon(lab, &pair.client, late)?;
+        pair.server.ip(&["address", "del", &subnet, "dev", SERVER_INTERFACE])?;
+        ask_in_vain(lab, &pair.client, late)?;
     }
     Ok(Figures::new())
+}
+
+/// The DS field of answers as it is on the wire, over both families, for two settings.
+fn marked(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
+    let mut tap = lab.program("ntp-tap");
+    tap.args(["--interface", CLIENT_INTERFACE]);
+    let log = place.path("tap.out");
+    let mut tap = place.pair.client.start(&tap, &log)?;
+    tap.wait_for(LIMIT, || if read(&log)?.is_empty() { Err("not ready".into()) } else { Ok(()) })?;
+    let mut figures = Figures::new();
+    let mut seen_before = 0;
+    // Expedited forwarding (RFC 3246), and assured forwarding AF21 (RFC 2597).
+    for dscp in [46, 18] {
+        let text = configuration("[\"0.0.0.0:123\", \"[::]:123\"]", &format!("dscp = {dscp}\n"));
+        let _server = Server::start_ours(lab, place, &text)?;
+        for address in [SERVER_V4, SERVER_V6] {
+            ask(lab, &place.pair.client, &[address])?;
+        }
+        let marks = tap.wait_for(LIMIT, || {
+            let marks: Vec<Value> =
+                read(&log)?.lines().skip(1 + seen_before).map(mark).collect::<Result<_, _>>()?;
+            if marks.len() >= 2 { Ok(marks) } else { Err(format!("seen: {marks:?}")) }
+        })?;
+        seen_before += marks.len();
+        for family in Family::ALL {
+            let is_of = |mark: &&Value| mark.get("family") == Some(&json!(family.label()));
+            let of: Vec<&Value> = marks.iter().filter(is_of).collect();
+            let as_wanted = |mark: &&Value| mark.get("dscp") == Some(&json!(dscp));
+            if of.is_empty() || !of.iter().all(as_wanted) {
+                return Err(
+                    format!("DSCP {dscp} was wanted, {} shows {of:?}", family.label()).into()
+                );
+            }
+            figures.insert(format!("{}_dscp_{dscp}", family.label()), json!(of.len()));
+        }
+    }
+    Ok(figures)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn mark(line: &str) -> Result<Value, String> {
+    serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))
 }
 
 fn vrf(lab: &Lab, place: &Place) -> Result<Figures, Miss> {

@@ -1,0 +1,51 @@
+//! The shipped unit, as systemd itself understands it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{apt, child, workspace};
+
+/// What came of it, when it could be asked at all.
+pub enum Verdict {
+    /// Nothing to complain about, or the complaint.
+    Told(Result<(), String>),
+    /// There is no systemd here.
+    NotAsked(&'static str),
+}
+
+/// Has systemd-analyze read the unit. It is not installed for this: that would make a machine without systemd one with it.
+pub fn check(target: &Path) -> Verdict {
+    if !apt::is_there("systemd-analyze") {
+        return Verdict::NotAsked("this machine has no systemd-analyze");
+    }
+    Verdict::Told(verify(target))
+}
+
+fn verify(target: &Path) -> Result<(), String> {
+    let shipped = workspace::root().join("crates/noonmarkd/dist").join(NAME);
+    let text =
+        std::fs::read_to_string(&shipped).map_err(|e| format!("{}: {e}", shipped.display()))?;
+    let text = with_program(&text)?;
+    let folder = target.join("unit");
+    let copy = folder.join(NAME);
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&copy, text))
+        .map_err(|e| format!("{}: {e}", copy.display()))?;
+    let mut analyze = Command::new("systemd-analyze");
+    // Of units it names, only whether they are there: what is in them is this machine's affair.
+    analyze.args(["verify", "--man=no", "--recursive-errors=no"]).arg(&copy);
+    // It ends with 1 for a key or a value it does not know, too, which systemd itself would only warn of.
+    child::output(Duration::from_secs(60), &analyze).map(drop)
+}
+
+/// The unit with a program that is there; ours is not installed.
+fn with_program(text: &str) -> Result<String, String> {
+    const STARTS: &str = "ExecStart=/usr/sbin/noonmarkd ";
+    if text.matches(STARTS).count() != 1 {
+        return Err(format!("{NAME}: {STARTS:?} is not there once"));
+    }
+    Ok(text.replace(STARTS, "ExecStart=/bin/true "))
+}
+
+const NAME: &str = "noonmarkd.service";
