@@ -29,8 +29,12 @@ pub(crate) struct Session {
 /// Part of a session's time kept back for telling a slow client so, and for closing in good order.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Octets a client may still send after it was answered, before it is cut off.
-const LEFTOVER_LIMIT: usize = 1 << 16;
+/// How long a client that was answered may take to end its own direction. Within the session's time: it costs nobody else more than
+/// a client that is slow from the start.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Octets a client may still send after it was answered, before it is cut off: more than any request we would read.
+const LEFTOVER_LIMIT: usize = 1 << 18;
 
 impl Session {
     pub(crate) fn new(
@@ -160,7 +164,7 @@ impl Session {
             }
             Ok::<_, io::Error>(())
         };
-        let end = self.deadline.min(Instant::now() + FAREWELL);
+        let end = self.deadline.min(Instant::now() + LINGER);
         // The answer is on its way; what the client does now changes nothing.
         let _ = time::timeout_at(end, drained).await;
     }

@@ -10,9 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use noonmark_ke::{Counter, SeatLimits, Terms, serve};
-use noonmark_nts::{Aead, ErrorCode, KeClient, KeError, ServerPolicy};
+use noonmark_nts::{
+    Aead, ErrorCode, KeClient, KeError, KeRequest, KeResponse, KeResponseReader, ServerPolicy,
+};
 
-use rig::{Halfway, Rig, client_hello, connect, converse, identity, rest, split, terms};
+use rig::{Halfway, Rig, client_hello, connect, converse, identity, rest, say, split, terms};
 
 /// Extensions of a ClientHello: signature algorithms, groups.
 const SIGNATURES: (u16, &[u8]) = (13, &[0, 2, 4, 3]);
@@ -263,13 +265,13 @@ fn addresses_that_are_not_let_in_are_closed_at_once() {
 fn new_identity_is_shown_to_new_sessions_and_ends_none() {
     let rig = Rig::new(terms());
     let halfway = Halfway::new(&rig);
-    let (server, client) = identity();
+    let (server, client, root) = identity();
     rig.frontend.set_identity(server);
     assert!(halfway.finish().is_ok(), "a session under way goes on");
     let error =
         rig.establish(&[Aead::SivCmac256]).err().expect("the old root does not do any more");
     assert!(matches!(&error, KeError::Tls(error) if error.is_certificate()), "{error}");
-    let renewed = Rig { client, frontend: rig.frontend.clone(), address: rig.address };
+    let renewed = Rig { client, root, frontend: rig.frontend.clone(), address: rig.address };
     assert!(renewed.establish(&[Aead::SivCmac256]).is_ok());
     rig.expect(Counter::IdentitiesTaken, 2);
     rig.expect_settled();
@@ -319,6 +321,23 @@ fn client_that_sends_on_after_its_answer_is_cut_off() {
     }
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     rig.expect(Counter::TlsFailed, 1);
+    rig.expect_settled();
+}
+
+#[test]
+fn answer_arrives_although_the_client_sends_on_behind_its_request() {
+    let rig = Rig::new(terms());
+    let mut message = Vec::new();
+    KeRequest::offering(&[Aead::SivCmac256]).write(&mut message).expect("short");
+    for junk in [0, 10, 10_000, 100_000, 200_000] {
+        let answer = say(&rig, &[&message[..], &vec![0x55; junk]].concat())
+            .unwrap_or_else(|error| panic!("{junk} octets: {error}"));
+        let mut reader = KeResponseReader::new(&[15], false);
+        reader.read(&answer);
+        let response = reader.finish();
+        assert!(matches!(response, Ok(KeResponse::Agreed(_))), "{junk} octets: {response:?}");
+    }
+    rig.expect(Counter::ServedAesSivCmac256, 5);
     rig.expect_settled();
 }
 

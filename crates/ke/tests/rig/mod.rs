@@ -15,12 +15,16 @@ use noonmark_nts::{
 };
 use noonmark_os::random::RandomPool;
 use noonmark_units::UnixTime;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// A running frontend. Its thread ends with the test process.
 pub struct Rig {
     pub frontend: Frontend,
     pub address: SocketAddr,
     pub client: ClientTls,
+    /// PEM of what the client trusts.
+    pub root: String,
 }
 
 /// 2026-01-01; the throw-away certificates are valid from 1975 to 4096.
@@ -34,7 +38,7 @@ impl VerificationTime for Then {
 }
 
 /// A self-signed identity for `localhost` and 127.0.0.1, and a client that trusts it.
-pub fn identity() -> (ServerTls, ClientTls) {
+pub fn identity() -> (ServerTls, ClientTls, String) {
     let key = rcgen::KeyPair::generate().expect("a key");
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let certificate = rcgen::CertificateParams::new(names)
@@ -45,7 +49,7 @@ pub fn identity() -> (ServerTls, ClientTls) {
         Identity::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).expect("ours");
     let mut roots = TrustRoots::new();
     roots.add_pem(pem.as_bytes()).expect("ours");
-    (ServerTls::new(&identity), ClientTls::new(roots, Then))
+    (ServerTls::new(&identity), ClientTls::new(roots, Then), pem)
 }
 
 pub fn cookie_keys(epoch: u32) -> CookieKeys {
@@ -64,7 +68,7 @@ pub fn terms() -> Terms {
 
 impl Rig {
     pub fn new(terms: Terms) -> Self {
-        let (server, client) = identity();
+        let (server, client, root) = identity();
         let mut pool = RandomPool::new().expect("the kernel's randomness");
         let random = move |out: &mut [u8]| pool.fill(out);
         let frontend = Frontend::new(server, terms, Box::new(random));
@@ -73,7 +77,7 @@ impl Rig {
         let address = listener.local_addr().expect("bound");
         let running = frontend.clone();
         thread::spawn(move || serve(&running, vec![listener], |_| {}));
-        Self { frontend, address, client }
+        Self { frontend, address, client, root }
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -137,6 +141,36 @@ pub fn converse(mut client: KeClient, mut stream: &TcpStream) -> Result<Agreemen
         }
     }
     client.finish()
+}
+
+/// Says anything over TLS, not all at once, and reads to the end of the connection; an error if it is reset.
+pub fn say(rig: &Rig, message: &[u8]) -> io::Result<Vec<u8>> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(rig.root.as_bytes()) {
+        roots.add(certificate.expect("ours")).expect("ours");
+    }
+    let mut config =
+        rustls::ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    config.alpn_protocols = vec![b"ntske/1".to_vec()];
+    let name = "localhost".try_into().expect("a name");
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), name).expect("good settings");
+    let mut stream = rig.connect();
+    while tls.is_handshaking() {
+        tls.complete_io(&mut stream)?;
+    }
+    for part in message.chunks(16_000) {
+        tls.writer().write_all(part)?;
+        while tls.wants_write() {
+            tls.write_tls(&mut stream)?;
+        }
+        // A connection that the server has closed by now is reset by this part, and the next one finds that out.
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut answer = Vec::new();
+    rustls::Stream::new(&mut tls, &mut stream).read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 /// A client that has finished the handshake but has not sent its request yet.
