@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod adjustment;
+pub mod guard;
 mod reading;
 mod sample;
 mod source;
