@@ -6,10 +6,12 @@ use std::collections::VecDeque;
 
 use noonmark_nts::{Aead, Agreement, Random};
 use noonmark_packet::{HEADER_LEN, Header, KissCode, Mode, Packet, Trailer, Version};
-use noonmark_units::{Mono, Timestamp};
+use noonmark_units::{Mono, Span, Timestamp};
 
+use crate::interleaved::{Interleaved, Past};
 use crate::protection::{Kiss, Protection, Question};
-use crate::{Exchange, GiveUp, KeFailure, Refusal, Settings};
+use crate::schedule::Schedule;
+use crate::{Exchange, GiveUp, KeFailure, Plan, Refusal, Settings};
 
 /// One NTP server and our dealings with it, as a machine without sockets or clocks.
 ///
@@ -22,12 +24,14 @@ pub struct Association {
     random: Box<dyn Random + Send>,
     /// `None` for plain NTP.
     protection: Option<Protection>,
+    /// `None` in basic mode.
+    interleaved: Option<Interleaved>,
     outstanding: Option<Outstanding>,
-    /// From one question to the next: the plan's, or longer once the server asked for less.
-    spacing: Duration,
-    next_question: Mono,
-    asked: u32,
+    schedule: Schedule,
+    /// Unproven denials in a row without an answer between them.
+    denials: u32,
     over: bool,
+    gave_up: Option<GiveUp>,
     outputs: VecDeque<Output>,
 }
 
@@ -54,11 +58,12 @@ impl Association {
             settings,
             random,
             protection,
+            interleaved: settings.interleaved.then(Interleaved::default),
             outstanding: None,
-            spacing: settings.plan.spacing(),
-            next_question: now,
-            asked: 0,
+            schedule: Schedule::new(settings.plan, now),
+            denials: 0,
             over: false,
+            gave_up: None,
             outputs: VecDeque::new(),
         }
     }
@@ -77,15 +82,15 @@ impl Association {
         }
         match (&self.outstanding, &self.protection) {
             (Some(outstanding), _) => outstanding.closes_at,
-            (None, Some(protection)) => self.next_question.max(protection.ready_at()),
-            (None, None) => self.next_question,
+            (None, Some(protection)) => self.schedule.next_question().max(protection.ready_at()),
+            (None, None) => self.schedule.next_question(),
         }
     }
 
     /// Time has passed: closes a window, begins key establishment, asks the next question.
     pub fn handle_timeout(&mut self, now: Mono) {
         self.close_window(now);
-        if self.over || self.outstanding.is_some() || now < self.next_question {
+        if self.over || self.outstanding.is_some() || now < self.schedule.next_question() {
             return;
         }
         if let Some(protection) = &mut self.protection
@@ -100,8 +105,44 @@ impl Association {
     ///
     /// May be called again with a better stamp before the answer comes. Without it no answer is taken.
     pub fn handle_sent(&mut self, sent: Timestamp) {
-        if let Some(outstanding) = &mut self.outstanding {
+        if let Some(outstanding) = &mut self.outstanding
+            // A better stamp that was taken before our clock was stepped is none.
+            && !(outstanding.stepped && outstanding.sent.is_some())
+        {
             outstanding.sent = Some(sent);
+        }
+    }
+
+    /// Takes another interval between questions, as far as the limits of a [`Plan::Polled`] and the server's wishes let it.
+    pub fn set_interval(&mut self, interval: Duration, now: Mono) {
+        if let Plan::Polled(_) = self.settings.plan {
+            self.schedule.set_interval(interval, now);
+        }
+    }
+
+    /// Asks as soon as it may, and so many questions (1..=16) in all at this spacing, until they are answered, at most twice as
+    /// many. For a [`Plan::Polled`] only, and not while the server has us slowed down.
+    pub fn burst(&mut self, questions: u32, spacing: Duration, now: Mono) {
+        self.schedule.begin_burst(questions, spacing, now);
+    }
+
+    /// Our clock was stepped by `by`: stamps taken before are moved along.
+    pub fn handle_step(&mut self, by: Span) {
+        if let Some(outstanding) = &mut self.outstanding {
+            outstanding.sent = outstanding.sent.map(|sent| sent + by);
+            outstanding.stepped = true;
+        }
+        if let Some(interleaved) = &mut self.interleaved {
+            interleaved.step(by);
+        }
+    }
+
+    /// What was asked so far is worth nothing any more: the machine slept, or the way to the server is another one. The open
+    /// question is given up without counting against the server.
+    pub fn forget_question(&mut self) {
+        self.outstanding = None;
+        if let Some(interleaved) = &mut self.interleaved {
+            interleaved.forget();
         }
     }
 
@@ -110,13 +151,21 @@ impl Association {
     /// Whatever it holds, it has an effect only if it answers the question that is open.
     pub fn handle_datagram(&mut self, datagram: &[u8], received: Timestamp, now: Mono) {
         match self.judge(datagram, received, now) {
-            Verdict::Time { exchange, cookies } => {
+            Verdict::Time { exchange, past, repeats, cookies } => {
                 self.settle(cookies, now);
-                self.outputs.push_back(Output::Measured(exchange));
+                if let Some(interleaved) = &mut self.interleaved {
+                    interleaved.answered(past);
+                }
+                self.denials = 0;
+                self.schedule.answered(exchange.delay(), now);
+                if !repeats {
+                    self.outputs.push_back(Output::Measured(exchange));
+                }
                 self.end_if_complete();
             }
             Verdict::NoTime { refusal, cookies } => {
                 self.settle(cookies, now);
+                self.schedule.unanswered(now);
                 self.outputs.push_back(Output::Refused(refusal));
                 self.end_if_complete();
             }
@@ -157,10 +206,46 @@ impl Association {
         self.protection.as_ref().and_then(Protection::aead)
     }
 
+    /// The last eight questions, the latest in the lowest bit: 1 where an answer with usable time came.
+    #[must_use]
+    pub fn reach(&self) -> u8 {
+        self.schedule.reach()
+    }
+
+    /// Questions in a row, up to the last one closed, that brought no usable time.
+    #[must_use]
+    pub fn unanswered_in_a_row(&self) -> u32 {
+        self.schedule.unanswered_in_a_row()
+    }
+
+    /// From one question to the next, outside bursts.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.schedule.interval()
+    }
+
+    /// When the next question is due.
+    #[must_use]
+    pub fn next_question(&self) -> Mono {
+        self.schedule.next_question()
+    }
+
+    /// Whether the last answer was an interleaved one (RFC 9769).
+    #[must_use]
+    pub fn is_interleaved(&self) -> bool {
+        self.interleaved.as_ref().is_some_and(Interleaved::is_served)
+    }
+
     /// Whether the plan is carried out or the association gave up. Nothing follows but what is left to drain.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Why it ended, if it did so before its plan was carried out.
+    #[must_use]
+    pub fn gave_up(&self) -> Option<GiveUp> {
+        self.gave_up
     }
 
     /// Sends the next question, unless there is no cookie to send it with.
@@ -170,7 +255,12 @@ impl Association {
         // The stamp is random so that nobody can guess it or read our clock from it (RFC 8915 §9.1);
         // zero would mean that there is none.
         let transmit = Timestamp::from_octets(stamp).never_unset();
-        let header = Header::client(transmit);
+        let mut header = Header::client(transmit);
+        header.poll = self.schedule.poll_exponent();
+        if let Some(interleaved) = &mut self.interleaved {
+            interleaved.ask(&mut header, &mut *self.random);
+        }
+        let receive = header.receive;
         let (datagram, question) = match &mut self.protection {
             None => {
                 let mut datagram = [0; HEADER_LEN];
@@ -182,17 +272,17 @@ impl Association {
                 None => return,
             },
         };
-        let closes_at = now + self.settings.window;
+        self.schedule.asked(now, &mut *self.random);
         self.outstanding = Some(Outstanding {
             transmit,
+            receive,
             question,
             sent: None,
-            closes_at,
+            stepped: false,
+            closes_at: self.schedule.closes_at(now, self.settings.window),
             refused: false,
             slowed: false,
         });
-        self.next_question = now + self.spacing;
-        self.asked = self.asked.saturating_add(1);
         self.outputs.push_back(Output::Transmit(datagram));
     }
 
@@ -204,12 +294,16 @@ impl Association {
             return;
         };
         self.outputs.push_back(Output::Unanswered);
+        self.schedule.unanswered(now);
+        if let Some(interleaved) = &mut self.interleaved {
+            interleaved.unanswered();
+        }
         if outstanding.refused
             && let Some(protection) = &mut self.protection
         {
             // RFC 8915 §5.7 has us wait until now: the refusal is unproven, and a valid answer would have refuted it.
             if protection.try_alternative() {
-                self.asked = self.asked.saturating_sub(1);
+                self.schedule.uncount();
             } else if self.settings.plan.is_counted() {
                 return self.give_up(GiveUp::CookiesRefused);
             } else {
@@ -231,9 +325,12 @@ impl Association {
         let outstanding = self.outstanding.as_ref().ok_or(Refusal::Unsolicited)?;
         let packet = Packet::parse(datagram).map_err(Refusal::Malformed)?;
         // First of all, so that whoever does not see our packets can reach nothing below.
-        if packet.origin() != outstanding.transmit {
-            return Err(Refusal::WrongOrigin);
-        }
+        let is_interleaved = match packet.origin() {
+            origin if origin == outstanding.transmit => false,
+            // RFC 9769 §2: an interleaved answer returns the receive stamp of our question, if it had one.
+            origin if !origin.is_unset() && origin == outstanding.receive => true,
+            _ => return Err(Refusal::WrongOrigin),
+        };
         let sent = outstanding.sent.ok_or(Refusal::Unsolicited)?;
         if now > outstanding.closes_at {
             return Err(Refusal::Late);
@@ -258,9 +355,18 @@ impl Association {
                 (_, None) => None,
             },
         };
-        let exchange = self.exchange(&packet, sent, received);
-        Ok(match (exchange.check(), cookies) {
-            (Ok(()), cookies) => Verdict::Time { exchange, cookies },
+        let mut exchange = self.exchange(&packet, sent, received);
+        let past = Past::of(&exchange, !is_interleaved);
+        let mut repeats = false;
+        if is_interleaved {
+            // Without a past there is no receive stamp in the question either.
+            let past = self.interleaved.as_ref().and_then(Interleaved::past);
+            let past = past.ok_or(Refusal::WrongOrigin)?;
+            repeats = past.is_measured();
+            past.complete(&mut exchange);
+        }
+        Ok(match (exchange.check(packet.receive()), cookies) {
+            (Ok(()), cookies) => Verdict::Time { exchange, past, repeats, cookies },
             (Err(why), Some(cookies)) => Verdict::NoTime {
                 refusal: Refusal::Unusable { why, exchange },
                 cookies: Some(cookies),
@@ -306,7 +412,7 @@ impl Association {
             // Once for a question, so that repeating a forged one gains nothing.
             KissCode::RATE if !outstanding.slowed => {
                 outstanding.slowed = true;
-                self.slow_down(self.spacing * 2, now);
+                self.schedule.slow_down(now);
             }
             KissCode::DENY | KissCode::RSTR if kiss.authenticated => {
                 self.give_up(GiveUp::Denied(kiss.code));
@@ -314,17 +420,19 @@ impl Association {
             // Anybody who sees our packets can say this: be quiet, but stay (RFC 8915 §8.3, NDSS 2016).
             KissCode::DENY | KissCode::RSTR if self.protection.is_none() && !outstanding.slowed => {
                 outstanding.slowed = true;
-                self.slow_down(REFUSED_SPACING, now);
+                self.denials = self.denials.saturating_add(1);
+                self.schedule.be_quiet(now);
+                // Nothing but denials for long, and no time: whoever says it, there is nothing to be had here.
+                if matches!(self.settings.plan, Plan::Polled(_))
+                    && self.schedule.reach() == 0
+                    && self.denials >= DENIALS_BELIEVED
+                {
+                    self.give_up(GiveUp::Denied(kiss.code));
+                }
             }
             // X codes and all others have no meaning to us.
             _ => {}
         }
-    }
-
-    fn slow_down(&mut self, spacing: Duration, now: Mono) {
-        // The poll exponent a RATE carries is not believed: 2^17 s in a forged one would silence us for days.
-        self.spacing = spacing.min(LONGEST_SPACING).max(self.spacing);
-        self.next_question = self.next_question.max(now + self.spacing);
     }
 
     /// Puts out what a datagram alone can cause.
@@ -338,13 +446,14 @@ impl Association {
     fn give_up(&mut self, reason: GiveUp) {
         if !self.over {
             self.over = true;
+            self.gave_up = Some(reason);
             self.outstanding = None;
             self.outputs.push_back(Output::GiveUp(reason));
         }
     }
 
     fn end_if_complete(&mut self) {
-        if !self.over && self.outstanding.is_none() && self.settings.plan.is_complete(self.asked) {
+        if !self.over && self.outstanding.is_none() && self.schedule.is_complete() {
             self.over = true;
             self.outputs.push_back(Output::Done);
         }
@@ -357,7 +466,7 @@ impl fmt::Debug for Association {
         f.debug_struct("Association")
             .field("plan", &self.settings.plan)
             .field("nts", &self.protection.is_some())
-            .field("asked", &self.asked)
+            .field("reach", &self.schedule.reach())
             .field("over", &self.over)
             .finish_non_exhaustive()
     }
@@ -397,9 +506,13 @@ pub const MAX_WAITING_OUTPUTS: usize = 64;
 struct Outstanding {
     /// The random stamp we sent, which the answer has to return as its origin.
     transmit: Timestamp,
+    /// The random receive stamp of a question in interleaved mode, else unset.
+    receive: Timestamp,
     /// What the answer has to prove, on a protected association.
     question: Option<Question>,
     sent: Option<Timestamp>,
+    /// Our clock was stepped since it was asked.
+    stepped: bool,
     closes_at: Mono,
     /// An NTSN with our identifier came.
     refused: bool,
@@ -409,13 +522,20 @@ struct Outstanding {
 
 /// What a datagram turned out to be.
 enum Verdict {
-    Time { exchange: Exchange, cookies: Option<Vec<Vec<u8>>> },
-    NoTime { refusal: Refusal, cookies: Option<Vec<Vec<u8>>> },
+    /// `past` is what interleaved mode keeps of it; it `repeats` what an earlier answer told already.
+    Time {
+        exchange: Exchange,
+        past: Past,
+        repeats: bool,
+        cookies: Option<Vec<Vec<u8>>>,
+    },
+    NoTime {
+        refusal: Refusal,
+        cookies: Option<Vec<Vec<u8>>>,
+    },
     Kiss(Kiss),
     Refused(Refusal),
 }
 
-/// RFC 8633 §5.4: no more than poll exponent 13, whatever RATE says.
-const LONGEST_SPACING: Duration = Duration::from_secs(1 << 13);
-/// After an unproven DENY or RSTR: the usual longest poll, exponent 10.
-const REFUSED_SPACING: Duration = Duration::from_secs(1 << 10);
+/// Unproven denials in a row that end an association nobody has answered otherwise.
+const DENIALS_BELIEVED: u32 = 4;

@@ -95,10 +95,13 @@ impl Exchange {
 
     /// Says whether the time in an authentic answer may be used at all (RFC 5905 §A.5.1.1 and stricter).
     ///
+    /// `asked_at` is when the question that was answered last reached the server, by its clock: T2, unless the answer is
+    /// interleaved and tells of the exchange before.
+    ///
     /// # Errors
     /// The first rule it breaks.
-    pub(crate) fn check(&self) -> Result<(), Unusable> {
-        if self.receive.is_unset() || self.transmit.is_unset() {
+    pub(crate) fn check(&self, asked_at: Timestamp) -> Result<(), Unusable> {
+        if asked_at.is_unset() || self.receive.is_unset() || self.transmit.is_unset() {
             return Err(Unusable::StampMissing);
         }
         if self.leap == Leap::Unsynchronised {
@@ -110,7 +113,8 @@ impl Exchange {
         if self.root_delay.to_span().half() + self.root_dispersion.to_span() >= MAX_DISPERSION {
             return Err(Unusable::RootDistance);
         }
-        if !self.reference_time.is_unset() && self.transmit - self.reference_time < Span::ZERO {
+        let latest = if asked_at - self.transmit > Span::ZERO { asked_at } else { self.transmit };
+        if !self.reference_time.is_unset() && latest - self.reference_time < Span::ZERO {
             return Err(Unusable::ReferenceInFuture);
         }
         if self.held() < Span::ZERO || self.held() > MAX_HELD {
@@ -256,7 +260,7 @@ mod tests {
                 exchange.dispersion(),
                 exchange.root_distance(),
             );
-            let _ = exchange.check();
+            let _ = exchange.check(exchange.receive);
         }
     }
 
@@ -303,7 +307,7 @@ mod tests {
             let s = |n: u64| n << 32;
             let mut exchange = exchange([s(100), s(100), s(100), s(100)]);
             change(&mut exchange);
-            assert_eq!(exchange.check(), expected);
+            assert_eq!(exchange.check(exchange.receive), expected);
         }
         let stamp = Timestamp::from_bits;
         check(|_| (), Ok(()));

@@ -1,7 +1,9 @@
 //! The association against a server in virtual time, honest and hostile.
 
+mod interleaved;
 mod kisses;
 mod nts;
+mod pace;
 mod plain;
 mod server;
 
