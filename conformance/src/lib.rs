@@ -9,6 +9,9 @@
 //! breaks exactly this promise. The runner lets every check run against every fault and insists that the check
 //! that claims the row fails and that no other does.
 //!
+//! [`sim`] is another judge: a network and a clock in virtual time, in which what keeps a clock is measured against true time and
+//! against other programs' figures.
+//!
 //! Start with [`check::run`], which runs everything and writes what was shown as JSON;
 //! `docs/requirements.md` is generated from that file and from nothing else.
 //!
@@ -17,3 +20,4 @@
 
 pub mod check;
 pub mod requirement;
+pub mod sim;
