@@ -85,7 +85,8 @@ const SERVER: Table = Table {
             default: Some("[]"),
             absent: "",
             example: r#"["eth0"]"#,
-            accepted: "a list of network device names of 1 to 15 characters, as in [\"eth0\"]",
+            accepted: "a list of at most 64 network device names of 1 to 15 characters, as in \
+                       [\"eth0\"]; with `listen` at most 128 addresses on devices",
             meaning: "Answer only what arrives through these network devices: each address of \
                       `listen` is opened once on each of them. An empty list takes all devices.",
             elsewhere: &["interface", "binddevice", "nic", "device"],
@@ -96,7 +97,8 @@ const SERVER: Table = Table {
             default: Some("0"),
             absent: "",
             example: "2",
-            accepted: "a whole number from 0 to 1024, 0 being one per core",
+            accepted: "a whole number from 0 to 1024, 0 being one per core; at most 16384 sockets, one \
+                       for each thread, address and device",
             meaning: "Threads that answer requests. 0 starts one per core.",
             elsewhere: &["workers", "worker-threads"],
         },
@@ -437,7 +439,9 @@ const STATE: Table = Table {
         example: r#""state""#,
         accepted: "the path of a folder, relative to the configuration's folder",
         meaning: "Folder for what outlives the process, the secret behind the cookie keys among \
-                  it. It belongs to the running user and to nobody else.",
+                  it. It belongs to the running user or to root and is refused if others may write \
+                  to it; that they may look into it (a mode beyond 0700) is taken with a warning, \
+                  since every file in it is its owner's alone.",
         elsewhere: &["ntsdumpdir", "dumpdir", "directory", "key-storage-path", "path", "driftfile"],
     }],
 };

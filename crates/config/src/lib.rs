@@ -36,6 +36,7 @@ use std::path::Path;
 pub use files::{IdentityFiles, Loaded, load, read_identity};
 pub use keys::{Key, TABLES, Table};
 pub use manual::{default_file, manual};
+pub use reading::SOCKETS_MAX;
 pub use report::{Problem, Report};
 pub use settings::{
     AccessRule, Action, AeadId, Cookies, Dscp, InterfaceName, Local, Log, LogFormat, LogLevel, Nts,

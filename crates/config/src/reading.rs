@@ -34,6 +34,12 @@ const LOCAL_SECONDARY: [u8; 4] = [127, 127, 1, 1];
 /// Longest path of a Unix socket, one octet of the 108 being its end (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
+/// Most addresses on devices: each is a socket for every thread.
+const PLACES_MAX: usize = 128;
+
+/// Most UDP sockets of all threads: a quarter of what the messages that hand them over could count.
+pub const SOCKETS_MAX: usize = 16_384;
+
 /// Settings, and where the file says what can only be checked outside of it.
 pub(crate) struct Reading {
     pub(crate) settings: Settings,
@@ -167,8 +173,7 @@ fn next_line(text: &str, start: usize) -> usize {
 
 fn server(mut section: Section<'_, '_, '_>, keys_are_served: bool) -> Option<Server> {
     let listen = section.read("listen", |v, w| value::addresses(v, w, NTP_PORT));
-    let interfaces =
-        section.read("interfaces", |v, w| value::list(v, w, value::interface, |_| false));
+    let interfaces = section.read("interfaces", value::interfaces);
     let threads = section.read("threads", |v, w| value::integer(v, w, 0..=1024));
     let dscp = section.read("dscp", |v, w| small(v, w, 0..=63).and_then(Dscp::new));
     let versions = section.read("versions", versions);
@@ -196,6 +201,21 @@ fn server(mut section: Section<'_, '_, '_>, keys_are_served: bool) -> Option<Ser
     if !keys_are_served && listen.value.as_ref().is_some_and(Vec::is_empty) {
         let what = "no address to listen on, and no [nts] either: nothing would be served";
         section.misfit("listen", listen.place, what);
+    }
+    if let (Some(addresses), Some(devices)) = (&listen.value, &interfaces.value) {
+        let places = addresses.len() * devices.len().max(1);
+        if places > PLACES_MAX {
+            let (addresses, devices) = (addresses.len(), devices.len());
+            let what = format!(
+                "{addresses} addresses on {devices} devices are {places} sockets for each thread"
+            );
+            section.misfit("interfaces", interfaces.place.clone(), &what);
+        }
+        if let Some(count) = threads.value.filter(|count| *count as usize * places > SOCKETS_MAX) {
+            let what =
+                format!("{count} threads with {places} sockets each are more than {SOCKETS_MAX}");
+            section.misfit("threads", threads.place.clone(), &what);
+        }
     }
     Some(Server {
         listen: listen.value?,

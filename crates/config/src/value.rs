@@ -186,6 +186,19 @@ pub(crate) fn addresses(
     (wrongs.0.len() == before).then_some(read)
 }
 
+/// A list of network devices.
+pub(crate) fn interfaces(value: &Value<'_>, wrongs: &mut Wrongs) -> Option<Vec<InterfaceName>> {
+    let read = list(value, wrongs, interface, |_| false)?;
+    if read.len() > INTERFACES_MAX {
+        wrongs.add(value, format!("the list has {} devices", read.len()));
+        return None;
+    }
+    Some(read)
+}
+
+/// As for addresses: each is a socket per thread and address.
+const INTERFACES_MAX: usize = 64;
+
 /// More than any machine needs, few enough for the descriptors of one process: each is a socket per thread.
 const ADDRESSES_MAX: usize = 64;
 

@@ -37,6 +37,24 @@ fn every_example_is_accepted_and_keeps_its_files_beside_it() {
 }
 
 #[test]
+fn configuration_in_the_readme_is_accepted_as_it_stands() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let text = fs::read_to_string(readme).expect("readable");
+    let blocks: Vec<&str> = text
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").expect("the block ends").0)
+        .collect();
+    let [block] = blocks.as_slice() else { panic!("{} blocks of TOML", blocks.len()) };
+    let settings = parse(block, Path::new("/etc/noonmark/noonmark.toml"))
+        .unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(settings.server.listen.len(), 2);
+    assert_eq!(settings.server.local.map(|local| local.stratum), Some(2));
+    let nts = settings.nts.expect("a server of authenticated time");
+    assert_eq!(nts.key, Path::new("/etc/noonmark/privkey.pem"));
+}
+
+#[test]
 fn lab_takes_free_loopback_ports_and_rotates_quickly() {
     let lab = example("lab.toml");
     let nts = lab.nts.expect("on");

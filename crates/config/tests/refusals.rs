@@ -132,6 +132,23 @@ fn each_mistake_is_named_at_its_place() {
         &format!("[server]\nlisten = [{}]\n", many.join(", ")),
         &["2:10 server.listen: the list has 65 addresses"],
     );
+    let devices =
+        |count: usize| (0..count).map(|at| format!("\"eth{at}\"")).collect::<Vec<_>>().join(", ");
+    check(
+        &format!("[server]\ninterfaces = [{}]\n", devices(65)),
+        &["2:14 server.interfaces: the list has 65 devices"],
+    );
+    check(
+        &format!(
+            "[server]\nlisten = [\"::1\", \"127.0.0.1\", \"127.0.0.2\"]\ninterfaces = [{}]\n",
+            devices(43)
+        ),
+        &["3:14 server.interfaces: 3 addresses on 43 devices are 129 sockets for each thread"],
+    );
+    check(
+        &format!("[server]\nlisten = [\"::1\"]\nthreads = 400\ninterfaces = [{}]\n", devices(41)),
+        &["3:11 server.threads: 400 threads with 41 sockets each are more than 16384"],
+    );
     check(
         "[server]\nlisten = [\"224.0.1.1\", \"ff02::101\", \"255.255.255.255\"]\n",
         &[
