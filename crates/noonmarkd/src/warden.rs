@@ -3,7 +3,7 @@
 //! It reads nothing from the network. Of the key ring it hands out the keys of single epochs, never the secret they come from.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noonmark_config::{Local, Settings};
@@ -29,7 +29,12 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     // Before the state folder is opened: a disk that does not answer is what a warden hangs at.
     station.show_pulse(0)?;
     let settings = &station.settings;
-    let store = Store::new(open_folder(&settings.state.folder)?);
+    let folder = open_folder(&settings.state.folder)?;
+    if let Some(mode) = folder.open_to_others() {
+        let (folder, mode) = (folder.path().display(), format!("{mode:04o}"));
+        tracing::warn!(%folder, mode, "others may look into the state folder; 0700 is better (chmod go=)");
+    }
+    let store = Store::new(folder);
     let pool = RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
     let mut ring = settings.nts.is_some().then(|| Ring::open(store, pool, settings)).transpose()?;
     let mut page = StatePage::new(c"noonmark-clock", CLOCK_WORDS)
@@ -102,6 +107,8 @@ fn open_folder(path: &Path) -> Result<DiskFolder, Failure> {
 /// The key ring and the file it lives in.
 struct Ring<F> {
     ring: KeyRing,
+    /// Where the store is, for messages.
+    folder: PathBuf,
     store: Store<F>,
     pool: RandomPool,
     /// What was last stored; what is handed out is never ahead of it.
@@ -117,8 +124,9 @@ impl<F: Folder> Ring<F> {
     ) -> Result<Self, Failure> {
         let now = clock::realtime();
         let pace = pace_of(settings)?;
+        let folder = settings.state.folder.as_path();
         let unusable = |error: &dyn std::fmt::Display| {
-            Failure::new(Status::State, format_args!("state folder: {error}"))
+            Failure::new(Status::State, format_args!("state folder {}: {error}", folder.display()))
         };
         let found = store.read(KEY_RING).map_err(|error| unusable(&error))?;
         let mut random = |out: &mut [u8]| pool.fill(out);
@@ -135,7 +143,8 @@ impl<F: Folder> Ring<F> {
         report(ring.advance(now, &mut random));
         store.write(KEY_RING, &ring.to_octets()).map_err(|error| unusable(&error))?;
         let stored = key_set(&ring);
-        Ok(Self { ring, store, pool, stored, retry_at: UnixTime::MIN })
+        let folder = folder.to_owned();
+        Ok(Self { ring, folder, store, pool, stored, retry_at: UnixTime::MIN })
     }
 
     /// The keys that are good now and will be after a restart, too.
@@ -162,7 +171,8 @@ impl<F: Folder> Ring<F> {
             }
             Err(error) => {
                 self.retry_at = UnixTime::new(now.seconds.saturating_add(RETRY_SECONDS), 0);
-                tracing::error!(%error, "cookie keys cannot be stored; the old ones stay in use");
+                let folder = self.folder.display();
+                tracing::error!(%folder, %error, "cookie keys cannot be stored; the old ones stay in use");
                 false
             }
         }
@@ -273,7 +283,8 @@ mod tests {
         folder.write("keyring", b"NOONMARK and then nonsense").expect("no fault");
         let failure = open(folder, 3).err().expect("damaged");
         assert_eq!(failure.status, Status::State);
-        assert!(failure.reason.contains("keyring is damaged"), "{failure}");
+        let named = "state folder /var/lib/noonmark: keyring is damaged";
+        assert!(failure.reason.contains(named), "{failure}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use noonmark_config::Settings;
+use noonmark_config::{SOCKETS_MAX, Settings};
 use noonmark_os::tcp;
 use noonmark_os::udp::{self, Listener};
 
@@ -50,6 +50,20 @@ impl Sockets {
     pub fn open(settings: &Settings, before: Option<&Self>) -> Result<Self, Failure> {
         let threads = settings.server.threads.or_else(|| std::thread::available_parallelism().ok());
         let threads = threads.map_or(1, usize::from);
+        let places = settings.server.listen.len() * settings.server.interfaces.len().max(1);
+        if threads.saturating_mul(places) > SOCKETS_MAX {
+            let reason = format_args!(
+                "{threads} threads, one per core, with {places} sockets each are more than {SOCKETS_MAX}; set \
+                 [server] threads, or fewer addresses and devices"
+            );
+            return Err(Failure::new(Status::Configuration, reason));
+        }
+        let old =
+            before.map(|before| &before.status).filter(|old| old.path == settings.status.socket);
+        // Before any port is tried: that another noonmarkd runs is a better answer than that its port is taken.
+        if old.is_none() {
+            StatusSocket::refuse_if_answered(&settings.status.socket)?;
+        }
         let mut ntp = Vec::new();
         for address in &settings.server.listen {
             let devices: Vec<Option<String>> = match settings.server.interfaces.as_slice() {
@@ -71,8 +85,6 @@ impl Sockets {
             let old = before.and_then(|before| nth(&before.ke, |old| old.wanted == *wanted, place));
             ke.push(KeAddress::open(*wanted, old)?);
         }
-        let old =
-            before.map(|before| &before.status).filter(|old| old.path == settings.status.socket);
         let status = StatusSocket::open(&settings.status.socket, old)?;
         Ok(Self { ntp, ke, status })
     }
@@ -194,6 +206,14 @@ impl KeAddress {
 }
 
 impl StatusSocket {
+    fn refuse_if_answered(path: &Path) -> Result<(), Failure> {
+        if UnixStream::connect(path).is_err() {
+            return Ok(());
+        }
+        let reason = format_args!("{}: another noonmarkd answers there", path.display());
+        Err(Failure::new(Status::AlreadyRunning, reason))
+    }
+
     fn open(path: &Path, old: Option<&Self>) -> Result<Self, Failure> {
         let copy = |listener: &UnixListener| {
             Ok(Self { path: path.to_owned(), listener: listener.try_clone()? })
@@ -209,10 +229,7 @@ impl StatusSocket {
             };
             Failure::new(status, format_args!("status socket {}: {error}", path.display()))
         };
-        if UnixStream::connect(path).is_ok() {
-            let reason = format_args!("{}: another noonmarkd answers there", path.display());
-            return Err(Failure::new(Status::AlreadyRunning, reason));
-        }
+        Self::refuse_if_answered(path)?;
         // What a killed daemon left behind; anything but a socket is somebody else's and stays.
         if std::fs::symlink_metadata(path)
             .is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()))
@@ -321,14 +338,14 @@ mod tests {
 
     #[test]
     fn taken_addresses_are_named() {
-        let folder = folder("taken");
+        let (folder, elsewhere) = (folder("taken"), folder("taken-too"));
         let first =
             Sockets::open(&settings(&folder, "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", 2), None)
                 .expect("free");
         let ntp = addresses(&first, Protocol::Ntp)[0];
         let ke = addresses(&first, Protocol::Ke)[0];
         let check = |listen: String, ke: String, expected: String| {
-            let wanted = settings(&folder, &listen, &ke, 1);
+            let wanted = settings(&elsewhere, &listen, &ke, 1);
             let failure = Sockets::open(&wanted, None).err().expect("taken");
             assert_eq!((failure.status, failure.reason), (Status::AddressTaken, expected));
         };
@@ -344,9 +361,11 @@ mod tests {
             format!("\"{ke}\""),
             format!("TCP address {ke} is taken: another program listens there"),
         );
-        let same = settings(&folder, "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", 1);
+        // Whoever answers at the status socket is another noonmarkd, whatever else it has taken.
+        let same = settings(&folder, &format!("\"{ntp}\""), "\"127.0.0.1:0\"", 1);
         let failure = Sockets::open(&same, None).err().expect("the status socket is taken");
         assert_eq!(failure.status, Status::AlreadyRunning);
+        std::fs::remove_dir_all(&elsewhere).expect("ours");
         first.close(None);
         std::fs::remove_dir_all(&folder).expect("ours");
     }

@@ -364,6 +364,10 @@ fn every_reason_not_to_start_has_its_status_and_its_words() {
 
     let running = place.start();
     check(&place, 75, "another noonmarkd answers there");
+    // The same in every respect: that its ports are taken as well is not the first thing to say.
+    let ntp = running.address("ntp");
+    place.configure(&CONFIGURATION.replace("\"127.0.0.1:0\", \"[::1]:0\"", &format!("\"{ntp}\"")));
+    check(&place, 75, "another noonmarkd answers there");
     place.configure(&CONFIGURATION.replace("status.sock", "other.sock"));
     check(&place, 75, "another process works in this folder");
     place.configure(CONFIGURATION);
@@ -388,7 +392,16 @@ fn every_reason_not_to_start_has_its_status_and_its_words() {
     check(&place, 73, "keyring has mode 0644: others may read this secret");
     mode("state/keyring", 0o600);
     std::fs::write(place.folder.join("state/keyring"), b"not a key ring").expect("ours");
-    check(&place, 73, "keyring is damaged");
+    let folder = place.folder.join("state");
+    check(&place, 73, &format!("state folder {}: keyring is damaged", folder.display()));
+    std::fs::remove_file(folder.join("keyring")).expect("ours");
+    mode("state", 0o770);
+    check(&place, 73, &format!("{}: has mode 0770: others may write it", folder.display()));
+    mode("state", 0o755);
+    drop(place.start());
+    let log = std::fs::read_to_string(place.folder.join("log")).expect("written");
+    assert!(log.contains("warn warden: others may look into the state folder"), "{log}");
+    mode("state", 0o700);
 
     std::fs::write(place.folder.join("key.pem"), b"not a key").expect("ours");
     check(&place, 65, "no private key in it");

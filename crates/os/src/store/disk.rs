@@ -13,12 +13,14 @@ use crate::private::{self, Exposure, Why};
 
 /// A folder on disk that belongs to one process at a time.
 ///
-/// It must belong to root or the user of this process, and others must not be able to write into it. A file named `lock` in it
-/// is held locked for as long as this value lives.
+/// It must belong to root or the user of this process, and others must not be able to write into it. That they can look into it
+/// gives nothing away but names and lengths; [`DiskFolder::open_to_others`] tells it. A file named `lock` in it is held locked for
+/// as long as this value lives.
 #[derive(Debug)]
 pub struct DiskFolder {
     path: PathBuf,
     folder: File,
+    mode: u32,
     _lock: File,
 }
 
@@ -44,7 +46,9 @@ impl DiskFolder {
             .open(path.join(LOCK))
             .map_err(io)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), folder, _lock: lock }),
+            Ok(()) => {
+                Ok(Self { path: path.to_owned(), folder, mode: metadata.mode(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(LockError::Busy { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => Err(io(error)),
         }
@@ -54,6 +58,12 @@ impl DiskFolder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its permission bits if others than its owner may look into it or go through it.
+    #[must_use]
+    pub fn open_to_others(&self) -> Option<u32> {
+        (self.mode & 0o077 != 0).then_some(self.mode & 0o7777)
     }
 
     fn at(&self, name: &str) -> io::Result<PathBuf> {
@@ -175,9 +185,19 @@ mod tests {
         assert!(matches!(DiskFolder::open(&path), Err(LockError::Busy { .. })));
         drop(first);
         DiskFolder::open(&path).expect("free again");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("ours");
-        let text = DiskFolder::open(&path).expect_err("others may write").to_string();
-        assert!(text.contains("has mode 0777"), "{text}");
+        let mode = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        for (bits, told) in [(0o700, None), (0o755, Some(0o755)), (0o710, Some(0o710))] {
+            mode(bits);
+            let folder = DiskFolder::open(&path).expect("others may not write");
+            assert_eq!(folder.open_to_others(), told, "{bits:o}");
+        }
+        for bits in [0o777, 0o770, 0o702] {
+            mode(bits);
+            let text = DiskFolder::open(&path).expect_err("others may write").to_string();
+            assert!(text.contains(&format!("has mode {bits:04o}")), "{text}");
+        }
         std::fs::remove_dir_all(&path).expect("ours");
         assert!(matches!(DiskFolder::open(&path), Err(LockError::Io { .. })));
     }
