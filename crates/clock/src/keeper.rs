@@ -1,0 +1,703 @@
+//! The whole of keeping a clock: answers in, corrections out.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use noonmark_packet::{Leap, ReferenceId};
+use noonmark_units::{Frequency, Mono, Span, Timestamp};
+
+use crate::bank::{Bank, FIRST_BIAS};
+use crate::bounds::{Bounds, Motion, UNKNOWN_FREQUENCY};
+use crate::ledger::Ledger;
+use crate::pace;
+use crate::path::{Path, Way};
+use crate::selection::{Rules, Selection, SourceState, Voice, select};
+use crate::track::Track;
+use crate::tracking::{ClockState, SourceReport, Tracking};
+use crate::{
+    Adjusted, Adjustment, Memory, NotAdjusted, Reading, Sample, Settings, SourceId, SourceOptions,
+};
+
+/// Keeps one clock by several sources, as a machine without sockets or clocks.
+///
+/// Feed it one input (`handle_*`), drain [`poll_output`](Self::poll_output), wait until [`deadline`](Self::deadline), and so on.
+/// The same inputs give the same outputs, bit for bit.
+///
+/// It estimates on the time of the undisciplined oscillator, which it recovers from what the clock was told to do; its own corrections
+/// therefore never disturb what it has learned.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    settings: Settings,
+    ledger: Ledger,
+    /// The system clock when the ledger was opened: oscillator time zero.
+    epoch: Timestamp,
+    /// True time minus oscillator time, about: what the bank's offset and all bounds are relative to.
+    base: Span,
+    estimator: Option<Estimator>,
+    sources: BTreeMap<SourceId, Source>,
+    /// Frequency and its standard deviation, as last known before we started.
+    initial_frequency: (f64, f64),
+    /// Oscillator time of the first answer of all, s.
+    first_answer_s: Option<f64>,
+    /// Where the truth is, as the followed sources have it.
+    bounds: Option<Bounds>,
+    /// When the last step of the clock was; stamps from before mean nothing any more.
+    stepped_at: Option<Mono>,
+    /// Updates of the clock so far, and since somebody else stepped it.
+    updates: u32,
+    updates_since_step: u32,
+    last_update: Option<Mono>,
+    last_correction: Span,
+    slew_ends: Option<Mono>,
+    /// The next adjustment waits until this one is answered for.
+    adjusting: bool,
+    steer_again: bool,
+    outputs: VecDeque<Output>,
+}
+
+/// What a [`Keeper`] wants done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Output {
+    /// Do this to the clock at once, then call [`Keeper::handle_adjusted`], which alone brings the next one.
+    Adjust(Adjustment),
+    /// Ask this source so often from now on.
+    Pace {
+        /// Which one.
+        source: SourceId,
+        /// From one question to the next, before limits and jitter.
+        interval: Duration,
+    },
+    /// Ask this source some times more than the pace has it, if it may be asked in bursts.
+    Burst {
+        /// Which one.
+        source: SourceId,
+        /// How many questions.
+        questions: u32,
+        /// From one to the next, and from now to the first.
+        spacing: Duration,
+    },
+}
+
+/// The bank and the instant its state is of.
+#[derive(Clone, Debug)]
+struct Estimator {
+    bank: Bank,
+    at_s: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    options: SourceOptions,
+    path: Path,
+    track: Option<Track>,
+    /// Its place in the bank, once it has one.
+    bias: Option<usize>,
+    /// Where its answers have the truth.
+    bounds: Option<Bounds>,
+    /// The same after each of its latest answers, oldest first.
+    bounds_before: VecDeque<Bounds>,
+    state: SourceState,
+    /// Measured, but not yet taken in because the sources had not agreed.
+    pending: Option<Measurement>,
+    last: Option<Sample>,
+    last_offset: Span,
+    last_answer: Option<Mono>,
+    reach: u8,
+    asked: u32,
+    samples: u64,
+    interval: Duration,
+}
+
+/// An answer on the oscillator's time.
+#[derive(Clone, Copy, Debug)]
+struct Measurement {
+    at_s: f64,
+    /// True time minus oscillator time less `base`, s.
+    offset_s: f64,
+    round_trip_s: f64,
+    way: Way,
+}
+
+impl Keeper {
+    /// A keeper of a clock that now reads `now` and runs uncorrected, with what was remembered from before.
+    #[must_use]
+    pub fn new(settings: Settings, memory: Option<Memory>, now: Reading) -> Self {
+        let initial_frequency = memory.map_or((0.0, UNKNOWN_FREQUENCY), |memory| {
+            (memory.frequency.as_ratio(), memory.skew.as_ratio().abs().max(LEAST_REMEMBERED_SKEW))
+        });
+        let mut keeper = Self {
+            settings,
+            ledger: Ledger::new(now.mono, Frequency::ZERO),
+            epoch: now.real,
+            base: Span::ZERO,
+            estimator: None,
+            sources: BTreeMap::new(),
+            initial_frequency,
+            first_answer_s: None,
+            bounds: None,
+            stepped_at: None,
+            updates: 0,
+            updates_since_step: 0,
+            last_update: None,
+            last_correction: Span::ZERO,
+            slew_ends: None,
+            adjusting: false,
+            steer_again: false,
+            outputs: VecDeque::new(),
+        };
+        if let Some(memory) = memory {
+            keeper.adjust(Adjustment::Rate(memory.frequency.clamp_to(settings.max_frequency)));
+        }
+        keeper
+    }
+
+    /// Adds a source.
+    pub fn add_source(&mut self, id: SourceId, options: SourceOptions, _now: Reading) {
+        self.sources.insert(id, Source::new(options));
+    }
+
+    /// Forgets a source.
+    pub fn remove_source(&mut self, id: SourceId, _now: Reading) {
+        let Some(bias) = self.sources.remove(&id).and_then(|source| source.bias) else { return };
+        if let Some(estimator) = &mut self.estimator {
+            estimator.bank.remove_bias(bias);
+        }
+        for source in self.sources.values_mut() {
+            source.bias = source.bias.map(|other| if other > bias { other - 1 } else { other });
+        }
+    }
+
+    /// What to do next; drain it after every `handle_*`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Mono {
+        self.slew_ends.unwrap_or(Mono::NEVER)
+    }
+
+    /// Time has passed: a slew may be over.
+    pub fn handle_timeout(&mut self, now: Reading) {
+        if self.slew_ends.is_some_and(|end| now.mono >= end) {
+            self.slew_ends = None;
+            self.steer(now);
+        }
+    }
+
+    /// An adjustment was made, or not; then the clock goes on as it was.
+    pub fn handle_adjusted(&mut self, outcome: &Result<Adjusted, NotAdjusted>, now: Reading) {
+        self.adjusting = false;
+        match outcome {
+            Ok(Adjusted { adjustment: Adjustment::Rate(rate), at }) => {
+                self.ledger.note(at.mono, *rate);
+            }
+            Ok(Adjusted { adjustment: Adjustment::Step(_), at }) => {
+                self.stepped_at = Some(at.mono);
+                self.steer_again = true;
+            }
+            Ok(Adjusted { adjustment: Adjustment::Status(_), .. }) => {}
+            Err(_) => {
+                // What was refused is asked for again with the next update, not at once.
+                self.slew_ends = None;
+                self.steer_again = false;
+            }
+        }
+        if std::mem::take(&mut self.steer_again) {
+            self.steer(now);
+        }
+    }
+
+    /// Somebody else moved the clock by `by`. What the sources said still holds, so the clock is led back by the rules for steps, and the
+    /// sources are asked again.
+    pub fn handle_step(&mut self, _by: Span, now: Reading) {
+        self.stepped_at = Some(now.mono);
+        self.updates_since_step = 0;
+        self.burst_all();
+        self.steer(now);
+    }
+
+    /// The machine slept: how long is not known to the oscillator's ledger, so offsets are worthless, frequency and ways are not.
+    pub fn handle_resume(&mut self, now: Reading) {
+        self.stepped_at = Some(now.mono);
+        self.updates_since_step = 0;
+        let motion = self.motion();
+        self.initial_frequency =
+            (motion.frequency, motion.frequency_sigma.max(LEAST_REMEMBERED_SKEW));
+        self.estimator = None;
+        self.bounds = None;
+        self.first_answer_s = None;
+        for source in self.sources.values_mut() {
+            source.bounds = None;
+            source.bounds_before.clear();
+            source.bias = None;
+            source.track = None;
+            source.pending = None;
+            source.asked = 0;
+        }
+        self.burst_all();
+    }
+
+    /// A question brought no usable answer.
+    pub fn handle_unanswered(&mut self, id: SourceId, now: Reading) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        source.reach <<= 1;
+        source.asked = source.asked.saturating_add(1);
+        self.settle(None, now);
+    }
+
+    /// An answer that may be used.
+    pub fn handle_sample(&mut self, id: SourceId, sample: &Sample, now: Reading) {
+        if !self.sources.contains_key(&id) {
+            return;
+        }
+        let Some(measured) = self.measure(sample, now) else { return };
+        let motion = self.motion();
+        let source = self.sources.get_mut(&id).expect("looked up above");
+        source.take(sample, measured, &motion, now, self.initial_frequency);
+        source.last_offset = self.base + Span::from_seconds_f64(measured.at_s + measured.offset_s)
+            - (sample.destination - self.epoch);
+        self.settle(Some(id), now);
+    }
+
+    /// What is to be remembered over a restart; `None` before anything was learned.
+    #[must_use]
+    pub fn memory(&self) -> Option<Memory> {
+        self.estimator.as_ref()?;
+        let motion = self.motion();
+        Some(Memory {
+            frequency: Frequency::from_ratio(motion.frequency),
+            skew: Frequency::from_ratio(motion.frequency_sigma),
+        })
+    }
+
+    /// Where the clock stands at `now`.
+    #[must_use]
+    pub fn tracking(&self, now: Reading) -> Tracking {
+        let raw_s = self.ledger.raw_s(now.mono);
+        let motion = self.motion();
+        let reference = self.reference(raw_s, &motion);
+        let followed = reference.is_some();
+        let estimate = self.estimator.as_ref().map(|estimator| {
+            let mut bank = estimator.bank.clone();
+            bank.predict((raw_s - estimator.at_s).max(0.0));
+            bank.estimate()
+        });
+        let error_of = |offset_s: f64| self.error_of(offset_s, raw_s, now);
+        let bounds = self.bounds.map(|bounds| bounds.at(raw_s, &motion));
+        let (earliest, latest) = bounds.map_or((-UNKNOWN_BOUND, UNKNOWN_BOUND), |bounds| {
+            (error_of(bounds.low_s), error_of(bounds.high_s))
+        });
+        let root_delay = reference.map_or(Span::ZERO, |(_, source)| {
+            source.last.map_or(Span::ZERO, |last| last.root_delay)
+                + Span::from_seconds_f64(source.path.floor_s())
+        });
+        let widest = earliest.abs().max(latest.abs());
+        let leap = reference
+            .and_then(|(_, source)| source.last)
+            .map_or(Leap::Unsynchronised, |last| last.leap);
+        Tracking {
+            state: match (self.updates, followed) {
+                (0, _) => ClockState::Unsynchronised,
+                (_, true) => ClockState::Synchronised,
+                (_, false) => ClockState::Holdover,
+            },
+            reference: reference.map(|(id, _)| id),
+            reference_id: reference
+                .and_then(|(_, source)| source.last)
+                .map_or(ReferenceId::NONE, |last| last.reference_id),
+            stratum: reference
+                .and_then(|(_, source)| source.last)
+                .map_or(16, |last| last.stratum.saturating_add(1)),
+            leap: if self.updates == 0 { Leap::Unsynchronised } else { leap },
+            offset: estimate.map_or(Span::ZERO, |estimate| error_of(estimate.offset_s)),
+            offset_sigma: estimate
+                .map_or(UNKNOWN_BOUND, |estimate| Span::from_seconds_f64(estimate.offset_sigma_s)),
+            frequency: Frequency::from_ratio(motion.frequency),
+            skew: Frequency::from_ratio(motion.frequency_sigma),
+            wander: Frequency::from_ratio(motion.wander),
+            root_delay,
+            root_dispersion: (widest - root_delay.half()).max(Span::ZERO),
+            earliest: now.real + earliest,
+            latest: now.real + latest,
+            last_correction: self.last_correction,
+            last_update: self.last_update,
+            interval: self.shortest_interval().unwrap_or(Duration::ZERO),
+            updates: self.updates,
+        }
+    }
+
+    /// Where each source stands at `now`, in the order of their numbers.
+    #[must_use]
+    pub fn sources(&self, now: Reading) -> Vec<SourceReport> {
+        let raw_s = self.ledger.raw_s(now.mono);
+        let motion = self.motion();
+        let report = |(id, source): (&SourceId, &Source)| SourceReport {
+            id: *id,
+            state: source.state,
+            stratum: source.last.map_or(0, |last| last.stratum),
+            authenticated: source.last.is_some_and(|last| last.authenticated),
+            reach: source.reach,
+            last_answer: source.last_answer,
+            offset: source.last_offset,
+            distance: source.bounds.map_or(UNKNOWN_BOUND, |bounds| {
+                Span::from_seconds_f64(bounds.at(raw_s, &motion).half_s())
+            }),
+            delay: Span::from_seconds_f64(source.path.floor_s()),
+            jitter: Span::from_seconds_f64(source.path.excess_s()),
+            share_up: source.path.share_up(),
+            interval: source.interval,
+            samples: source.samples,
+        };
+        self.sources.iter().map(report).collect()
+    }
+
+    /// Puts an answer on the oscillator's time; `None` if the clock was stepped between the question and now.
+    fn measure(&mut self, sample: &Sample, now: Reading) -> Option<Measurement> {
+        let mono_of = |stamp: Timestamp| {
+            let ago = (now.real - stamp).max(Span::ZERO).to_duration();
+            Mono(now.mono.0.saturating_sub(u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX)))
+        };
+        let (sent, came) = (mono_of(sample.origin), mono_of(sample.destination));
+        if self.stepped_at.is_some_and(|step| sent <= step) {
+            return None;
+        }
+        let (sent_s, came_s) = (self.ledger.raw_s(sent), self.ledger.raw_s(came));
+        let at_s = f64::midpoint(sent_s, came_s);
+        let server = (sample.receive - self.epoch).half() + (sample.transmit - self.epoch).half();
+        if self.first_answer_s.is_none() {
+            self.first_answer_s = Some(came_s);
+            self.base = server - Span::from_seconds_f64(at_s);
+        }
+        let held_s = (sample.transmit - sample.receive).as_seconds_f64();
+        Some(Measurement {
+            at_s,
+            offset_s: (server - self.base).as_seconds_f64() - at_s,
+            round_trip_s: (came_s - sent_s - held_s).max(0.0),
+            way: Way::Known,
+        })
+    }
+
+    /// Selects, takes in what the selected sources measured, and steers.
+    fn settle(&mut self, answered: Option<SourceId>, now: Reading) {
+        let raw_s = self.ledger.raw_s(now.mono);
+        let motion = self.motion();
+        let selection = self.select(raw_s, &motion);
+        for (id, state) in selection.states {
+            if let Some(source) = self.sources.get_mut(&id) {
+                source.state = state;
+            }
+        }
+        if let Some(bounds) = selection.bounds {
+            let bounds = bounds.at(raw_s, &motion);
+            let before = self.bounds.map(|before| before.at(raw_s, &motion));
+            self.bounds =
+                Some(before.and_then(|before| before.intersect(bounds)).unwrap_or(bounds));
+        }
+        let mut waiting: Vec<(SourceId, Measurement)> = Vec::new();
+        for (id, source) in &mut self.sources {
+            if source.state == SourceState::Followed
+                && let Some(measured) = source.pending.take()
+            {
+                waiting.push((*id, measured));
+            }
+        }
+        waiting.sort_by(|a, b| a.1.at_s.total_cmp(&b.1.at_s));
+        for (id, measured) in &waiting {
+            self.take_in(*id, measured);
+        }
+        if let Some(asked) = answered {
+            self.set_pace(asked);
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        self.updates = self.updates.saturating_add(1);
+        self.updates_since_step = self.updates_since_step.saturating_add(1);
+        self.last_update = Some(now.mono);
+        self.steer(now);
+    }
+
+    fn select(&self, raw_s: f64, motion: &Motion) -> Selection {
+        let patience_over = self.first_answer_s.is_some_and(|first_s| raw_s > first_s + PATIENCE_S);
+        // At the beginning hardly anything is known of the frequency, and an interval of a minute ago, moved to now, would be so wide that
+        // it agrees with everybody. So the sources are compared at an instant all of them have spoken about.
+        let spoken = self
+            .sources
+            .values()
+            .filter(|source| source.reach != 0)
+            .filter_map(|source| source.bounds);
+        let common_s = spoken.map(|bounds| bounds.at_s).fold(raw_s, f64::min);
+        let voices: Vec<Voice<'_>> = self
+            .sources
+            .iter()
+            .map(|(id, source)| Voice {
+                id: *id,
+                options: &source.options,
+                bounds: source.bounds_at(common_s, motion),
+                unreachable: source.reach == 0 && source.asked >= 8,
+                awaited: source.samples == 0 && source.asked == 0 && !patience_over,
+                authenticated: source.last.is_some_and(|last| last.authenticated),
+            })
+            .collect();
+        let rules = Rules {
+            min_sources: self.settings.min_sources,
+            max_distance_s: self.settings.max_distance.as_seconds_f64(),
+            authentication: self.settings.authentication,
+        };
+        let own = self.bounds.filter(|_| self.updates >= SETTLED);
+        select(&voices, &rules, own.map(|own| own.at(common_s, motion)))
+    }
+
+    /// Gives the bank one measurement.
+    fn take_in(&mut self, id: SourceId, measured: &Measurement) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let law = source.path.law(measured.round_trip_s);
+        let bias_sigma_s = BIAS_SHARE * source.path.floor_s() / 2.0;
+        let Some(Estimator { bank, at_s }) = &mut self.estimator else {
+            let (frequency, sigma) = self.initial_frequency;
+            let bank =
+                Bank::new(measured.offset_s, law.variance().sqrt(), bias_sigma_s, frequency, sigma);
+            source.bias = Some(FIRST_BIAS);
+            self.estimator = Some(Estimator { bank, at_s: measured.at_s });
+            return;
+        };
+        let elapsed_s = measured.at_s - *at_s;
+        // One that waited for the others to agree may be a little older than the bank.
+        let late = if elapsed_s < 0.0 { elapsed_s * bank.estimate().frequency } else { 0.0 };
+        bank.predict(elapsed_s.max(0.0));
+        *at_s = at_s.max(measured.at_s);
+        let bias = match source.bias {
+            Some(bias) => {
+                if measured.way == Way::New {
+                    bank.reset_bias(bias, bias_sigma_s);
+                }
+                bias
+            }
+            None => *source.bias.insert(bank.add_bias(bias_sigma_s)),
+        };
+        let (expected_s, sigma_s) = bank.expect(bias);
+        let surprise_s = (measured.offset_s - late - expected_s).abs() - law.reach_s();
+        bank.update(bias, measured.offset_s - late, &law);
+        if surprise_s > SURPRISING * sigma_s && self.updates >= SETTLED {
+            source.interval = Duration::ZERO;
+            let spacing = Duration::from_secs(8);
+            self.outputs.push_back(Output::Burst { source: id, questions: 1, spacing });
+        }
+    }
+
+    fn set_pace(&mut self, id: SourceId) {
+        let Some(estimator) = &self.estimator else { return };
+        let estimate = estimator.bank.estimate();
+        let since_start_s = estimator.at_s - self.first_answer_s.unwrap_or(estimator.at_s);
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let (interval, burst) = pace::advise(
+            &source.path,
+            &estimate,
+            source.interval,
+            since_start_s,
+            source.samples,
+            &source.options,
+        );
+        source.interval = interval;
+        self.outputs.push_back(Output::Pace { source: id, interval });
+        if let Some(spacing) = burst {
+            self.outputs.push_back(Output::Burst { source: id, questions: 1, spacing });
+        }
+    }
+
+    /// Sets the clock's rate, and steps it, so that it goes where the estimate says.
+    fn steer(&mut self, now: Reading) {
+        if self.adjusting {
+            self.steer_again = true;
+            return;
+        }
+        let Some(estimator) = &self.estimator else { return };
+        let raw_s = self.ledger.raw_s(now.mono);
+        let mut bank = estimator.bank.clone();
+        bank.predict((raw_s - estimator.at_s).max(0.0));
+        let estimate = bank.estimate();
+        let error = self.error_of(estimate.offset_s, raw_s, now);
+        if self.last_update == Some(now.mono) {
+            self.last_correction = error;
+        }
+        let frequency =
+            Frequency::from_ratio(estimate.frequency).clamp_to(self.settings.max_frequency);
+        if self.settings.steps.steps(error, self.updates_since_step.saturating_sub(1)) {
+            self.slew_ends = None;
+            self.adjust(Adjustment::Step(error));
+            return;
+        }
+        let error_s = error.as_seconds_f64();
+        if self.last_update != Some(now.mono) && error_s.abs() < estimate.offset_sigma_s / 4.0 {
+            // The end of a slew: what is left is less than is known.
+            self.adjust(Adjustment::Rate(frequency));
+            return;
+        }
+        let gentle_s =
+            (self.shortest_interval().map_or(64.0, |i| i.as_secs_f64()) / 8.0).clamp(1.0, 16.0);
+        let wanted_s = if error_s.abs() > 8.0 * estimate.offset_sigma_s { 1.0 } else { gentle_s };
+        let duration_s =
+            wanted_s.max(error_s.abs() / self.settings.max_slew.as_ratio().abs().max(1e-9));
+        let slew = Frequency::from_ratio(error_s / duration_s);
+        self.slew_ends = Some(now.mono + Duration::from_secs_f64(duration_s.min(LONGEST_SLEW_S)));
+        self.adjust(Adjustment::Rate(frequency + slew));
+    }
+
+    fn adjust(&mut self, adjustment: Adjustment) {
+        self.adjusting = true;
+        self.outputs.push_back(Output::Adjust(adjustment));
+    }
+
+    /// True time minus the system clock, where the first is `offset_s` ahead of the oscillator and `base`.
+    fn error_of(&self, offset_s: f64, raw_s: f64, now: Reading) -> Span {
+        self.base + Span::from_seconds_f64(raw_s + offset_s) - (now.real - self.epoch)
+    }
+
+    fn motion(&self) -> Motion {
+        match &self.estimator {
+            Some(estimator) => {
+                let estimate = estimator.bank.estimate();
+                Motion {
+                    frequency: estimate.frequency,
+                    frequency_sigma: estimate.frequency_sigma,
+                    wander: estimate.wander,
+                }
+            }
+            None => Motion {
+                frequency: self.initial_frequency.0,
+                frequency_sigma: self.initial_frequency.1,
+                ..Motion::UNKNOWN
+            },
+        }
+    }
+
+    /// The followed source with the least distance.
+    fn reference(&self, raw_s: f64, motion: &Motion) -> Option<(SourceId, &Source)> {
+        let followed =
+            self.sources.iter().filter(|(_, source)| source.state == SourceState::Followed);
+        let distance = |source: &Source| {
+            source.bounds.map_or(f64::INFINITY, |bounds| bounds.at(raw_s, motion).half_s())
+        };
+        followed
+            .min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)))
+            .map(|(id, source)| (*id, source))
+    }
+
+    fn shortest_interval(&self) -> Option<Duration> {
+        self.sources
+            .values()
+            .map(|source| source.interval)
+            .filter(|interval| !interval.is_zero())
+            .min()
+    }
+
+    fn burst_all(&mut self) {
+        for id in self.sources.keys() {
+            self.outputs.push_back(Output::Burst {
+                source: *id,
+                questions: 4,
+                spacing: Duration::from_secs(2),
+            });
+        }
+    }
+}
+
+impl Source {
+    fn new(options: SourceOptions) -> Self {
+        Self {
+            options,
+            path: Path::new(),
+            track: None,
+            bias: None,
+            bounds: None,
+            bounds_before: VecDeque::new(),
+            state: SourceState::Waiting,
+            pending: None,
+            last: None,
+            last_offset: Span::ZERO,
+            last_answer: None,
+            reach: 0,
+            asked: 0,
+            samples: 0,
+            interval: Duration::ZERO,
+        }
+    }
+
+    /// Learns from an answer what can be learned without the other sources.
+    fn take(
+        &mut self,
+        sample: &Sample,
+        mut measured: Measurement,
+        motion: &Motion,
+        now: Reading,
+        initial_frequency: (f64, f64),
+    ) {
+        self.reach = self.reach << 1 | 1;
+        self.asked = self.asked.saturating_add(1);
+        self.samples = self.samples.saturating_add(1);
+        self.last = Some(*sample);
+        self.last_answer = Some(now.mono);
+        measured.way = self.path.learn_delay(measured.round_trip_s);
+        let law = self.path.law(measured.round_trip_s);
+        match &mut self.track {
+            Some(track) => {
+                if measured.way == Way::New {
+                    track.shift(self.path.floor_s());
+                }
+                track.update(measured.offset_s, &law, measured.at_s, motion.wander);
+                self.path.believe(track.shares());
+            }
+            None => {
+                let (frequency, sigma) = initial_frequency;
+                self.track =
+                    Some(Track::new(measured.offset_s, &law, measured.at_s, frequency, sigma));
+            }
+        }
+        let half_s = measured.round_trip_s / 2.0
+            + (sample.root_delay.half() + sample.root_dispersion + sample.precision.as_span())
+                .as_seconds_f64();
+        let fresh = Bounds::around(measured.offset_s, half_s, measured.at_s);
+        let before = self.bounds.map(|bounds| bounds.at(measured.at_s, motion));
+        // A server whose answers contradict each other is believed for the last one only.
+        let bounds = before.and_then(|before| before.intersect(fresh)).unwrap_or(fresh);
+        self.bounds = Some(bounds);
+        if self.bounds_before.len() == BOUNDS_REMEMBERED {
+            self.bounds_before.pop_front();
+        }
+        self.bounds_before.push_back(bounds);
+        if let Some(pending) = self.pending
+            && pending.way == Way::New
+        {
+            measured.way = Way::New;
+        }
+        self.pending = Some(measured);
+    }
+}
+
+impl Source {
+    /// Where its answers have the truth at an instant that may lie before the last of them.
+    fn bounds_at(&self, at_s: f64, motion: &Motion) -> Option<Bounds> {
+        let last = self.bounds?.at(at_s, motion);
+        let all = self.bounds_before.iter().rev().map(|bounds| bounds.at(at_s, motion));
+        Some(all.fold(last, |found, bounds| found.intersect(bounds).unwrap_or(found)))
+    }
+}
+
+/// How many answers back the bounds of a source are remembered.
+const BOUNDS_REMEMBERED: usize = 8;
+/// A bias of the way as a part of half its least round trip, one standard deviation.
+const BIAS_SHARE: f64 = 0.3;
+/// A frequency remembered is trusted no more than this, one standard deviation.
+const LEAST_REMEMBERED_SKEW: f64 = 1e-7;
+/// For how long the first source that answers waits for the others, s.
+const PATIENCE_S: f64 = 8.0;
+/// Updates after which our own clock has a say where the sources disagree.
+const SETTLED: u32 = 16;
+/// A measurement beyond so many standard deviations of what was foreseen is worth another question at once.
+const SURPRISING: f64 = 4.0;
+/// When a slew is looked at again at the latest, s.
+const LONGEST_SLEW_S: f64 = 1000.0;
+/// As RFC 5905 has it (`MAXDISP`): nothing is known.
+const UNKNOWN_BOUND: Span = Span::from_seconds(16);

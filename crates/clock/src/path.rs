@@ -1,0 +1,370 @@
+//! What is known of the way to one server: its least delay, and how the queues on it behave.
+
+use std::collections::VecDeque;
+
+/// The delays seen on the way to a server and back, as a model of what they do to a measured offset.
+///
+/// A round trip takes `floor + u + d` seconds: `u` was lost on the way up, `d` on the way down, both never negative. The measured
+/// offset is then wrong by `(u − d)/2`, which for a given excess `s = u + d` lies within `±s/2`. How the error is spread over that
+/// interval depends on the share of the queueing that is on the way up, and the shares that explain the measurements best are
+/// believed most.
+#[derive(Clone, Debug)]
+pub(crate) struct Path {
+    /// The least round trip since the way was last known to change.
+    least_s: f64,
+    /// How many round trips that is the least of.
+    count: u32,
+    /// The latest round trips, oldest first.
+    recent_s: VecDeque<f64>,
+    /// How much each of [`SHARES`] is believed; sums to one.
+    shares: [f64; SHARES.len()],
+    /// The latest round trips in a row that this way hardly explains.
+    strange_s: Vec<f64>,
+}
+
+/// Where the error of one measurement may lie, given its round trip.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorLaw {
+    /// Half the excess of the round trip: the error is within `±half_s`, but for the noise of the stamps.
+    pub(crate) half_s: f64,
+    /// Standard deviation of what the stamps add.
+    pub(crate) stamp_s: f64,
+    /// Standard deviation of an error that follows no law, for the few measurements that are simply wrong.
+    pub(crate) stray_s: f64,
+    /// Belief in each slope of [`Self::slopes`].
+    weights: [f64; SHARES.len()],
+    /// Growth of the error's log density towards the positive side, per second.
+    slopes: [f64; SHARES.len()],
+    /// Half the excess, had the queueing this share: it decides how far the floor is below the least round trip seen.
+    halves_s: [f64; SHARES.len()],
+}
+
+/// What a round trip says about the way it went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    /// The way we know.
+    Known,
+    /// A new way, of which this is the least round trip seen so far.
+    New,
+}
+
+impl Path {
+    /// A way of which nothing is known yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            least_s: f64::INFINITY,
+            count: 0,
+            recent_s: VecDeque::new(),
+            shares: INITIAL_SHARES,
+            strange_s: Vec::new(),
+        }
+    }
+
+    /// The least round trip this way can have, as far as is known.
+    pub(crate) fn floor_s(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { (self.least_s - self.gap() * self.excess_s()).max(0.0) }
+    }
+
+    /// Mean of the excess of round trips over the floor.
+    pub(crate) fn excess_s(&self) -> f64 {
+        let n = f64::from(u32::try_from(self.recent_s.len()).unwrap_or(u32::MAX));
+        let prior_s = PRIOR_EXCESS * self.least_s.min(1.0);
+        if n < 2.0 {
+            return prior_s;
+        }
+        let mean_s = self.recent_s.iter().sum::<f64>() / n;
+        let seen_s = (mean_s - self.least_s) / (1.0 - self.gap());
+        (seen_s * (n - 1.0) + prior_s * PRIOR_WEIGHT) / (n - 1.0 + PRIOR_WEIGHT)
+    }
+
+    /// Takes in one round trip and tells whether it went a new way.
+    pub(crate) fn learn_delay(&mut self, round_trip_s: f64) -> Way {
+        if self.count > 0 {
+            let excess_s = round_trip_s - self.floor_s();
+            let scale_s = (self.excess_s() / 2.0).max(STAMP_S);
+            if excess_s < -SHORTER_BY * scale_s && self.count >= SETTLED {
+                self.begin_again(&[round_trip_s]);
+                return Way::New;
+            }
+            if excess_s > STRANGE_BEYOND * scale_s && self.count >= SETTLED {
+                self.strange_s.push(round_trip_s);
+                let least_s = self.strange_s.iter().copied().fold(f64::INFINITY, f64::min);
+                // Gamma(2): the chance that all of them exceed this by queueing alone.
+                let x = (least_s - self.floor_s()) / scale_s;
+                let log_chance = (1.0 + x).ln() - x;
+                let n = self.strange_s.len();
+                if n >= FEWEST_STRANGE
+                    && f64::from(u32::try_from(n).unwrap_or(u32::MAX)) * log_chance < NEW_WAY_BELOW
+                {
+                    let strange_s = std::mem::take(&mut self.strange_s);
+                    self.begin_again(&strange_s);
+                    return Way::New;
+                }
+                if n > MOST_STRANGE {
+                    self.strange_s.remove(0);
+                }
+                return Way::Known;
+            }
+            self.strange_s.clear();
+        }
+        self.take(round_trip_s);
+        Way::Known
+    }
+
+    /// What the error of a measurement with this round trip may be.
+    pub(crate) fn law(&self, round_trip_s: f64) -> ErrorLaw {
+        let mean_s = self.excess_s().max(STAMP_S);
+        let above_s = (round_trip_s - self.least_s).max(0.0);
+        let halves_s = self.gaps().map(|gap| (above_s + gap * mean_s).min(round_trip_s) / 2.0);
+        // p(u | s) falls by exp(−u/a + u/b): a, b are the mean queueing up and down.
+        let slopes = SHARES.map(|share| (1.0 / (1.0 - share) - 1.0 / share) / mean_s);
+        let half_s =
+            halves_s.iter().zip(self.shares).map(|(half_s, share)| half_s * share).sum::<f64>();
+        let stamp_s = STAMP_S.hypot(STAMP_SHARE * mean_s);
+        ErrorLaw {
+            half_s,
+            stamp_s,
+            stray_s: half_s + 2.0 * mean_s + stamp_s,
+            weights: self.shares,
+            slopes,
+            halves_s,
+        }
+    }
+
+    /// Believes each share of the queueing on the way up as told.
+    pub(crate) fn believe(&mut self, shares: [f64; SHARES.len()]) {
+        self.shares = shares;
+    }
+
+    /// How much of the queueing is believed to be on the way up, 0 to 1.
+    pub(crate) fn share_up(&self) -> f64 {
+        SHARES.iter().zip(self.shares).map(|(share, belief)| share * belief).sum()
+    }
+
+    /// How wrong one measurement is, typically, s. Queueing on one side only is seen through.
+    pub(crate) fn noise_s(&self) -> f64 {
+        let mean_s = self.excess_s().max(STAMP_S);
+        let share = self.share_up();
+        let slope = (1.0 / (1.0 - share) - 1.0 / share) / mean_s;
+        1.0 / (1.0 / (NOISE_OF_EXCESS * mean_s)).hypot(slope)
+    }
+
+    /// How uncertain the floor is, s: the measurements with least delay are all wrong by as much as half of that.
+    pub(crate) fn floor_sigma_s(&self) -> f64 {
+        self.gap() * self.excess_s()
+    }
+
+    fn take(&mut self, round_trip_s: f64) {
+        self.count = self.count.saturating_add(1);
+        self.least_s = self.least_s.min(round_trip_s);
+        if self.recent_s.len() == RECENT {
+            self.recent_s.pop_front();
+        }
+        self.recent_s.push_back(round_trip_s);
+    }
+
+    fn begin_again(&mut self, round_trips_s: &[f64]) {
+        // How the queues behave may well be as before; where the floor is may not.
+        let excess_s: Vec<f64> = self.recent_s.iter().map(|s| s - self.least_s).collect();
+        self.least_s = f64::INFINITY;
+        self.count = 0;
+        self.recent_s.clear();
+        self.strange_s.clear();
+        for &s in round_trips_s {
+            self.take(s);
+        }
+        for s in excess_s.into_iter().rev().take(INHERITED) {
+            self.recent_s.push_front(self.least_s + s);
+        }
+    }
+
+    /// How far the least round trip seen is above the floor, on average, as a part of the mean excess.
+    fn gap(&self) -> f64 {
+        self.gaps().iter().zip(self.shares).map(|(gap, share)| gap * share).sum()
+    }
+
+    fn gaps(&self) -> [f64; SHARES.len()] {
+        let seen = u32::try_from(self.recent_s.len()).unwrap_or(u32::MAX).max(self.count).max(1);
+        SHARES.map(|share| least_of(f64::from(seen), share))
+    }
+}
+
+/// The mean of the least of `n` sums of two exponentials, of mean `share` and `1 - share`.
+fn least_of(n: f64, share: f64) -> f64 {
+    let (a, b) = (share, 1.0 - share);
+    let exceeds = |x: f64| {
+        if (a - b).abs() < 1e-3 {
+            (1.0 + 2.0 * x) * (-2.0 * x).exp()
+        } else {
+            (a * (-x / a).exp() - b * (-x / b).exp()) / (a - b)
+        }
+    };
+    // The mean is the integral of the chance that all of them exceed x; it is near the greater of the two guesses.
+    let reach = 5.0 * ((2.0 * a * b / n).sqrt() + a.max(b) / n);
+    let step = reach / 40.0;
+    let mut x = step / 2.0;
+    let mut sum = 0.0;
+    while x < reach {
+        sum += exceeds(x).powf(n) * step;
+        x += step;
+    }
+    sum.min(0.99)
+}
+
+/// A Gaussian multiplied by a density: the mass left, and mean and variance of what is left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    pub(crate) evidence: f64,
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
+}
+
+impl ErrorLaw {
+    /// The same when the share of the queueing on the way up is number `share` of [`SHARES`].
+    pub(crate) fn with_share(&self, share: usize) -> Self {
+        let mut weights = [0.0; SHARES.len()];
+        weights[share] = 1.0;
+        Self { weights, half_s: self.halves_s[share], ..*self }
+    }
+
+    /// What is known of the error when, before, it was `ahead_s` with standard deviation `sigma_s`, both in seconds: the product of
+    /// that Gaussian with this law. Some measurements follow no law at all, which is part of the product.
+    pub(crate) fn combine(&self, ahead_s: f64, sigma_s: f64) -> Product {
+        let core = self.product_with_gaussian(ahead_s, sigma_s);
+        let stray = self.stray_product(ahead_s, sigma_s);
+        let (core_mass, stray_mass) = ((1.0 - STRAYING) * core.evidence, STRAYING * stray.evidence);
+        let evidence = core_mass + stray_mass;
+        if evidence <= 0.0 || evidence.is_nan() {
+            return Product { evidence: f64::MIN_POSITIVE, ..stray };
+        }
+        let (c, s) = (core_mass / evidence, stray_mass / evidence);
+        let mean = c * core.mean + s * stray.mean;
+        let variance = c * (core.variance + (core.mean - mean).powi(2))
+            + s * (stray.variance + (stray.mean - mean).powi(2));
+        Product { evidence, mean, variance }
+    }
+
+    fn stray_product(&self, ahead_s: f64, sigma_s: f64) -> Product {
+        let (prior, stray) = (sigma_s * sigma_s, self.stray_s * self.stray_s);
+        let total = prior + stray;
+        let gain = stray / total;
+        Product {
+            evidence: (-ahead_s * ahead_s / (2.0 * total)).exp() / (TAU * total).sqrt(),
+            mean: ahead_s * gain,
+            variance: prior * gain,
+        }
+    }
+
+    /// How far the error can be without being a stray.
+    pub(crate) fn reach_s(&self) -> f64 {
+        self.half_s + 3.0 * self.stamp_s
+    }
+
+    /// Variance of the error before anything else is known.
+    pub(crate) fn variance(&self) -> f64 {
+        self.half_s * self.half_s / 3.0 + self.stamp_s * self.stamp_s
+    }
+
+    /// Density of the error `e` (seconds), per second.
+    fn density(&self, e: f64) -> f64 {
+        let believed = self.weights.iter().zip(self.slopes).zip(self.halves_s);
+        believed
+            .filter(|((weight, _), _)| **weight > 1e-4)
+            .map(|((weight, slope), half_s)| weight * self.density_within(e, half_s, slope))
+            .sum()
+    }
+
+    fn density_within(&self, e: f64, h: f64, slope: f64) -> f64 {
+        let sigma = self.stamp_s;
+        // The box ±h, softened by the stamps; a bare Gaussian where the box is narrower than they.
+        let window = if h < sigma / 4.0 {
+            (-e * e / (2.0 * sigma * sigma)).exp() / (TAU.sqrt() * sigma)
+        } else {
+            (upper_tail((e - h) / sigma) - upper_tail((e + h) / sigma)) / (2.0 * h)
+        };
+        let a = (slope * h).abs();
+        if a < 1e-6 || window <= 0.0 {
+            return window;
+        }
+        // Normalised over the box: kh/sinh(kh)·exp(slope·e), without overflow.
+        window * 2.0 * a * (slope * e.clamp(-h, h) - a).exp() / (1.0 - (-2.0 * a).exp())
+    }
+
+    fn product_with_gaussian(&self, ahead_s: f64, sigma_s: f64) -> Product {
+        let reach = self.halves_s.iter().copied().fold(self.half_s, f64::max) + 4.0 * self.stamp_s;
+        let low = (-reach).max(ahead_s - 7.0 * sigma_s);
+        let high = reach.min(ahead_s + 7.0 * sigma_s);
+        if low >= high {
+            return Product { evidence: 0.0, mean: ahead_s, variance: sigma_s * sigma_s };
+        }
+        let step = (high - low) / STEPS;
+        let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
+        let middle = f64::midpoint(low, high);
+        let mut e = low + step / 2.0;
+        while e < high {
+            let x = (e - ahead_s) / sigma_s;
+            let p = (-x * x / 2.0).exp() * self.density(e);
+            mass += p;
+            first += p * (e - middle);
+            second += p * (e - middle) * (e - middle);
+            e += step;
+        }
+        if mass <= 0.0 || mass.is_nan() {
+            return Product { evidence: 0.0, mean: ahead_s, variance: sigma_s * sigma_s };
+        }
+        let mean = first / mass;
+        Product {
+            evidence: mass * step / (TAU.sqrt() * sigma_s),
+            mean: middle + mean,
+            variance: (second / mass - mean * mean).max(step * step / 12.0),
+        }
+    }
+}
+
+/// The chance that a standard Gaussian exceeds `x`; Abramowitz and Stegun 26.2.17, wrong by less than 7.5·10⁻⁸.
+fn upper_tail(x: f64) -> f64 {
+    if x < 0.0 {
+        return 1.0 - upper_tail(-x);
+    }
+    if x > 8.0 {
+        return 0.0;
+    }
+    let t = 1.0 / (1.0 + 0.231_641_9 * x);
+    let polynomial = t
+        * (0.319_381_530
+            + t * (-0.356_563_782
+                + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    (-x * x / 2.0).exp() / TAU.sqrt() * polynomial
+}
+
+const TAU: f64 = core::f64::consts::TAU;
+/// Shares of the queueing that may be on the way up.
+pub(crate) const SHARES: [f64; 9] = [0.008, 0.03, 0.1, 0.28, 0.5, 0.72, 0.9, 0.97, 0.992];
+pub(crate) const INITIAL_SHARES: [f64; 9] = [0.01, 0.02, 0.05, 0.12, 0.6, 0.12, 0.05, 0.02, 0.01];
+/// Noise of kernel stamps that no delay shows, s.
+const STAMP_S: f64 = 4e-9;
+/// The same as a part of the mean excess: what the law leaves out.
+const STAMP_SHARE: f64 = 0.01;
+/// Standard deviation of the error of a measurement as a part of the mean excess, if the queues are alike both ways.
+const NOISE_OF_EXCESS: f64 = 0.35;
+/// How many measurements follow no law.
+const STRAYING: f64 = 0.01;
+/// Points of the quadrature.
+const STEPS: f64 = 48.0;
+/// Round trips from which the scale of the queues is taken.
+const RECENT: usize = 64;
+/// Of these, how many lend their excess to a new way.
+const INHERITED: usize = 16;
+/// What the excess is before there is anything to compare, as a part of the round trip, and how many measurements that counts for.
+const PRIOR_EXCESS: f64 = 0.2;
+const PRIOR_WEIGHT: f64 = 0.5;
+/// Measurements before a change of way can be told from the ordinary.
+const SETTLED: u32 = 4;
+/// A shorter way, in scales below the floor.
+const SHORTER_BY: f64 = 3.0;
+/// A round trip is strange beyond so many scales above the floor.
+const STRANGE_BEYOND: f64 = 6.0;
+const FEWEST_STRANGE: usize = 3;
+const MOST_STRANGE: usize = 16;
+/// Log of the chance below which strange round trips went another way.
+const NEW_WAY_BELOW: f64 = -20.0;

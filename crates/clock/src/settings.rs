@@ -1,0 +1,54 @@
+use noonmark_units::{Frequency, Span};
+
+use crate::Authentication;
+
+/// The rules by which a [`Keeper`](crate::Keeper) works.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// When the clock is stepped rather than slewed.
+    pub steps: StepRule,
+    /// The fastest slew.
+    pub max_slew: Frequency,
+    /// Fewer sources that agree than this move nothing.
+    pub min_sources: usize,
+    /// A source whose time may be wrong by more than this is not followed.
+    pub max_distance: Span,
+    /// How proof of origin counts.
+    pub authentication: Authentication,
+    /// The largest correction of frequency that is believed to be an oscillator's; the kernel takes no more than 10 %.
+    pub max_frequency: Frequency,
+}
+
+/// When the clock is stepped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StepRule {
+    /// Steps what is larger than this; `None`: never steps.
+    pub threshold: Option<Span>,
+    /// Only in the first so many updates of the clock; `None`: in all.
+    pub updates: Option<u32>,
+}
+
+impl StepRule {
+    /// Slews whatever it is.
+    pub const NEVER: Self = Self { threshold: None, updates: None };
+
+    /// Whether an error of `offset` is stepped when `updates` updates went before.
+    pub(crate) fn steps(self, offset: Span, updates: u32) -> bool {
+        self.threshold.is_some_and(|threshold| offset.abs() > threshold)
+            && self.updates.is_none_or(|first| updates < first)
+    }
+}
+
+impl Default for Settings {
+    /// Steps more than a second in the first three updates, as the packaged configurations of chrony do; slews by at most 1/12.
+    fn default() -> Self {
+        Self {
+            steps: StepRule { threshold: Some(Span::from_seconds(1)), updates: Some(3) },
+            max_slew: Frequency::from_ppm(83_333.0),
+            min_sources: 1,
+            authentication: Authentication::Prefer,
+            max_distance: Span::from_seconds(3),
+            max_frequency: Frequency::from_ppm(100_000.0),
+        }
+    }
+}
