@@ -29,6 +29,7 @@ mod ledger;
 mod memory;
 mod pace;
 mod path;
+pub mod leap;
 mod reading;
 mod sample;
 mod selection;
