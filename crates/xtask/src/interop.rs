@@ -6,9 +6,11 @@
 mod authority;
 mod cells;
 mod client;
+mod credentials;
 mod demo;
 mod journal;
 mod lab;
+mod logging;
 mod network;
 mod room;
 mod server;
@@ -35,9 +37,8 @@ const AT_ONCE: usize = 12;
 pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     let mut cells = cells::all(wish.long);
-    for more in [network::all(), service::all(), demo::all()] {
-        cells.extend(more);
-    }
+    let alone = [network::all(), service::all(), credentials::all(), logging::all(), demo::all()];
+    cells.extend(alone.into_iter().flatten());
     cells.retain(|cell| wish.cell.as_ref().is_none_or(|text| cell.name.contains(text.as_str())));
     let metadata = match Metadata::read() {
         Ok(metadata) => metadata,

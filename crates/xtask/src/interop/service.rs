@@ -1,17 +1,16 @@
-//! Cells of our server as a service of a whole system: as an ordinary user, with credentials, with a journal, by the init
-//! script.
+//! Cells of our server as a service of a whole system: as an ordinary user, by the init script; and what all such cells
+//! share. Those about credentials and the journal are in files of their own.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::authority::Authority;
 use super::cells::{Cell, Figures, Miss, cell, query};
-use super::journal::{Entry, Journal};
 use super::lab::{Family, Lab, Place};
 use super::room::Room;
 use crate::child::transplant;
@@ -23,28 +22,20 @@ pub fn all() -> Vec<Cell> {
     vec![
         cell("noonmarkd as an ordinary user serves ports 123 and 4460", ordinary_user),
         cell("noonmarkd as an ordinary user without the capability says so", without_capability),
-        cell("noonmarkd takes its key from credentials by access list", |lab, place| {
-            credentials(lab, place, Credentials::ByAccessList)
-        }),
-        cell("noonmarkd takes its key from credentials by owner", |lab, place| {
-            credentials(lab, place, Credentials::ByOwner)
-        }),
-        cell("noonmarkd writes to the journal", to_the_journal),
-        cell("noonmarkd without a journal writes to standard error", without_journal),
         cell("init script starts and stops noonmarkd as an account", init_script),
     ]
 }
 
 /// An ordinary user's id, and their group's. Its name is [`ACCOUNT`].
-const USER: u32 = 65534;
+pub(super) const USER: u32 = 65534;
 /// An account that every machine has and that owns nothing.
 const ACCOUNT: &str = "nobody";
 
 /// The capabilities of the shipped unit.
-const AS_SHIPPED: &str = "-all,+net_bind_service";
+pub(super) const AS_SHIPPED: &str = "-all,+net_bind_service";
 
 /// `inner` as an ordinary user, with these capabilities and no others, as a service manager starts it.
-fn as_user(inner: &Command, capabilities: &str) -> Command {
+pub(super) fn as_user(inner: &Command, capabilities: &str) -> Command {
     let mut command = Command::new("setpriv");
     let user = USER.to_string();
     command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--no-new-privs"]);
@@ -57,17 +48,23 @@ fn as_user(inner: &Command, capabilities: &str) -> Command {
 }
 
 /// Our daemon with the configuration of a place.
-fn noonmarkd(place: &Place) -> Command {
+pub(super) fn noonmarkd(place: &Place) -> Command {
     let mut command = Room::program("noonmarkd");
     command.arg("--config").arg(format!("{}/{CONFIGURATION}", place.inside));
     command
 }
 
-const CONFIGURATION: &str = "noonmark.toml";
+/// The configuration of such a cell in the folder of its place.
+pub(super) const CONFIGURATION: &str = "noonmark.toml";
 const SOCKET: &str = "run/status.sock";
 
 /// The default configuration but for where its files are; `certificate` and `key` as they are to be written.
-fn configure(place: &Place, certificate: &str, key: &str, more: &str) -> Result<(), String> {
+pub(super) fn configure(
+    place: &Place,
+    certificate: &str,
+    key: &str,
+    more: &str,
+) -> Result<(), String> {
     let text = format!(
         "[server]\nlocal-stratum = 1\n[nts]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\
          [state]\nfolder = \"state\"\n[status]\nsocket = \"{SOCKET}\"\n{more}"
@@ -76,7 +73,7 @@ fn configure(place: &Place, certificate: &str, key: &str, more: &str) -> Result<
 }
 
 /// Makes the folders that a service manager makes for a user, where others may go by.
-fn make_folders(place: &Place, owner: u32) -> Result<(), String> {
+pub(super) fn make_folders(place: &Place, owner: u32) -> Result<(), String> {
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
     let make = || {
         mode(&place.outside, 0o755)?;
@@ -99,13 +96,19 @@ fn share_key(place: &Place) -> Result<(), String> {
         .map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn status(place: &Place) -> Result<Value, String> {
+/// What our daemon says of itself.
+pub(super) fn status(place: &Place) -> Result<Value, String> {
     let octets = place.read_socket(SOCKET)?;
     serde_json::from_slice(&octets).map_err(|e| format!("status: {e}"))
 }
 
 /// Starts our daemon in a room and waits until it serves.
-fn serve(room: &Room, place: &Place, command: &Command, log: &str) -> Result<Daemon, String> {
+pub(super) fn serve(
+    room: &Room,
+    place: &Place,
+    command: &Command,
+    log: &str,
+) -> Result<Daemon, String> {
     let mut daemon = room.start(command, &place.path(log))?;
     daemon.wait_for(LIMIT, || match status(place)?.get("ready") {
         Some(Value::Bool(true)) => Ok(()),
@@ -115,7 +118,7 @@ fn serve(room: &Room, place: &Place, command: &Command, log: &str) -> Result<Dae
 }
 
 /// Ends it as a service manager would; it has to leave in good order.
-fn stop(room: &Room, place: &Place, daemon: Daemon) -> Result<(), String> {
+pub(super) fn stop(room: &Room, place: &Place, daemon: Daemon) -> Result<(), String> {
     let launcher = process(&status(place)?, "launcher")?;
     room.shell(&format!("kill -TERM {launcher}"))?;
     let left = daemon.wait(LIMIT)?;
@@ -130,13 +133,14 @@ fn processes(status: &Value) -> Vec<(&str, u64)> {
         .collect()
 }
 
-fn process(status: &Value, role: &str) -> Result<u64, String> {
+/// The process that plays a role.
+pub(super) fn process(status: &Value, role: &str) -> Result<u64, String> {
     let found = processes(status).into_iter().find(|(name, _)| *name == role);
     found.map(|(_, id)| id).ok_or_else(|| format!("no {role}: {status}"))
 }
 
 /// Every process of the daemon runs as the user and holds nothing beyond the one capability.
-fn judge_processes(room: &Room, status: &Value) -> Result<Figures, String> {
+pub(super) fn judge_processes(room: &Room, status: &Value) -> Result<Figures, String> {
     let processes = processes(status);
     for (role, id) in &processes {
         let account = room.shell(&format!("cat /proc/{id}/status"))?;
@@ -207,271 +211,6 @@ fn without_capability(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
     Ok(Figures::from_iter([("status".to_owned(), json!(77))]))
 }
 
-/// How systemd lets a user read a credential, by what the folder's file system can do (systemd.exec(5), `LoadCredential=`).
-#[derive(Clone, Copy)]
-enum Credentials {
-    /// Root's files of mode 0400, with an access list that lets the user read them: the mode shows as 0440.
-    ByAccessList,
-    /// The user's own files of mode 0400, on a file system that cannot be written.
-    ByOwner,
-}
-
-/// Configured by the very lines that the shipped unit recommends.
-fn credentials(lab: &Lab, place: &Place, kind: Credentials) -> Result<Figures, Miss> {
-    let unit = Unit::read()?;
-    make_folders(place, USER)?;
-    let [certificate, key] = &unit.configured;
-    configure(place, certificate, key, "")?;
-    let room = Room::new(lab, place, &unit.furnish(lab, place, kind))?;
-    // What was laid out is what systemd lays out.
-    let seen = room.shell(&format!(
-        "stat -c '%u %a' {key} {}; if [ -w {key} ]; then echo writable; fi",
-        unit.folder
-    ))?;
-    let expected = match kind {
-        Credentials::ByAccessList => "0 440\n0 550\n",
-        Credentials::ByOwner => "65534 400\n65534 500\n",
-    };
-    if seen != expected {
-        return Err(format!("laid out as {seen:?}, not {expected:?}").into());
-    }
-    let daemon = serve(&room, place, &as_user(&noonmarkd(place), AS_SHIPPED), LOG)?;
-    let mut figures = judge_processes(&room, &status(place)?)?;
-    figures.extend(query(lab, place, Family::V4, 30, true)?);
-    stop(&room, place, daemon)?;
-    Ok(figures)
-}
-
-/// What the shipped unit says of credentials.
-struct Unit {
-    /// Where systemd puts them.
-    folder: String,
-    /// Their names.
-    names: Vec<String>,
-    /// `certificate` and `key` of the configuration it recommends.
-    configured: [String; 2],
-}
-
-impl Unit {
-    fn read() -> Result<Self, String> {
-        let path = workspace::root().join("crates/noonmarkd/dist").join(Self::NAME);
-        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Self::from_text(&text).ok_or_else(|| format!("{}: not as expected", path.display()))
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let configured = |key: &str| {
-            let mut lines =
-                text.lines().filter_map(|line| line.strip_prefix('#')?.trim().strip_prefix(key));
-            lines.find_map(|rest| Some(rest.strip_prefix(" = \"")?.strip_suffix('"')?.to_owned()))
-        };
-        // They are comments, for whoever has put the key elsewhere.
-        let loads = text.lines().filter_map(|line| line.strip_prefix("#LoadCredential="));
-        let names = loads.map(|load| Some(load.split_once(':')?.0.to_owned()));
-        Some(Self {
-            folder: format!("/run/credentials/{}", Self::NAME),
-            names: names.collect::<Option<_>>()?,
-            configured: [configured("certificate")?, configured("key")?],
-        })
-    }
-
-    /// Lines of shell that lay credentials out as systemd does.
-    fn furnish(&self, lab: &Lab, place: &Place, kind: Credentials) -> String {
-        let (folder, inside, outside) = (&self.folder, &place.inside, place.outside.display());
-        let names = self.names.join(" ");
-        // Where the peers' Python sees it, too: it sets the access lists.
-        let made = format!("{outside}/credentials");
-        let (kind, grant) = match kind {
-            Credentials::ByAccessList => {
-                let root = lab.peers.root().display();
-                let grant = |perm: u32, what: &str| {
-                    format!("chroot {root} /usr/bin/python3 -c '{GRANT}' {USER} {perm} {what}\n")
-                };
-                let files: Vec<String> =
-                    self.names.iter().map(|name| format!("{inside}/credentials/{name}")).collect();
-                let lists =
-                    grant(4, &files.join(" ")) + &grant(5, &format!("{inside}/credentials"));
-                ("tmpfs", lists)
-            }
-            Credentials::ByOwner => ("ramfs", format!("chown {USER} {made} {made}/*\n")),
-        };
-        format!(
-            "mkdir -p {folder} {made}\n\
-             mount -t {kind} -o mode=500 {kind} {made}\n\
-             for name in {names}; do install -m 0400 {outside}/$name {made}/$name; done\n\
-             {grant}\
-             mount --bind {made} {folder}\n\
-             mount -o remount,bind,ro {folder}\n"
-        )
-    }
-
-    const NAME: &str = "noonmarkd.service";
-}
-
-/// Lets a user do what the number says with files besides their owner: a list of version 2, of entries of tag, permission and
-/// id (linux/posix_acl_xattr.h). Nobody else may do anything.
-const GRANT: &str = r#"
-import os, struct, sys
-user, perm, *paths = sys.argv[1:]
-user, perm = int(user), int(perm)
-entries = [(1, perm, -1), (2, perm, user), (4, 0, -1), (16, perm, -1), (32, 0, -1)]
-acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
-for path in paths:
-    os.setxattr(path, "system.posix_acl_access", acl)
-"#;
-
-const JOURNALD: &str = "[log]\nformat = \"journald\"\nlevel = \"info\"\n";
-
-fn journal_room(lab: &Lab, place: &Place) -> Result<Room, String> {
-    make_folders(place, 0)?;
-    configure(place, Authority::CHAIN, Authority::KEY, JOURNALD)?;
-    let journal = place.path(Journal::FOLDER);
-    fs::create_dir_all(&journal).map_err(|e| format!("{}: {e}", journal.display()))?;
-    let furnish = format!(
-        "mkdir -p /run/systemd/journal\nmount --bind {}/{} /run/systemd/journal\n",
-        place.inside,
-        Journal::FOLDER
-    );
-    Room::new(lab, place, &furnish)
-}
-
-fn to_the_journal(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
-    let room = journal_room(lab, place)?;
-    let journal = Journal::listen(place)?;
-    let daemon = serve(&room, place, &noonmarkd(place), LOG)?;
-    let fields = [("MESSAGE", "serving"), ("PRIORITY", "6"), ("NOONMARK_PROCESS", "launcher")];
-    let entry = wait_for_entry(&journal, &fields)?;
-    let told = entry.get("NOONMARK_LISTENING").is_some_and(|list| list.contains("0.0.0.0:123"));
-    let named = entry.get("SYSLOG_IDENTIFIER").is_some_and(|name| name == "noonmarkd");
-    if !told || !named {
-        return Err(format!("an entry with too little in it: {entry:?}").into());
-    }
-    // Another process than the launcher, since each opens the journal for itself.
-    wait_for_entry(&journal, &[("NOONMARK_PROCESS", "warden"), ("PRIORITY", "6")])?;
-
-    room.shell(&format!("kill -KILL {}", process(&status(place)?, "ke")?))?;
-    wait_for_entry(
-        &journal,
-        &[("MESSAGE", "role ended"), ("PRIORITY", "4"), ("NOONMARK_ROLE", "ke")],
-    )?;
-    place.write(CONFIGURATION, "[server]\nlisten = [\"nowhere\"]\n")?;
-    room.shell(&format!("kill -HUP {}", process(&status(place)?, "launcher")?))?;
-    let entry = wait_for_entry(
-        &journal,
-        &[("MESSAGE", "refused; what is in force stays"), ("PRIORITY", "3")],
-    )?;
-    if entry.get("NOONMARK_REASON").is_none_or(|reason| !reason.contains("nowhere")) {
-        return Err(format!("an entry without its reason: {entry:?}").into());
-    }
-
-    let before = settled(place, &journal)?;
-    let received = clients_of_every_kind(lab, place)?;
-    let after = settled(place, &journal)?;
-    if after != before {
-        let new: Vec<Entry> = journal.entries().split_off(before);
-        return Err(format!("what clients did is in the journal: {new:?}").into());
-    }
-    if !daemon.said().is_empty() {
-        return Err(format!("it wrote to standard error, too: {}", daemon.said()).into());
-    }
-    stop(&room, place, daemon)?;
-    wait_for_entry(&journal, &[("MESSAGE", "stopped")])?;
-    Ok(Figures::from_iter([
-        ("entries".to_owned(), json!(journal.entries().len())),
-        ("datagrams_without_one".to_owned(), json!(received)),
-    ]))
-}
-
-/// Entries so far, once the daemon serves again and has had the time to say so.
-fn settled(place: &Place, journal: &Journal) -> Result<usize, String> {
-    let deadline = Instant::now() + LIMIT;
-    while status(place)?.get("ready") != Some(&Value::Bool(true)) {
-        if Instant::now() > deadline {
-            return Err("it does not serve again".into());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    std::thread::sleep(Duration::from_secs(1));
-    Ok(journal.entries().len())
-}
-
-/// Odd datagrams, odd connections, plain and authenticated questions, a client that trusts another authority. The number of
-/// datagrams that arrived.
-fn clients_of_every_kind(lab: &Lab, place: &Place) -> Result<u64, String> {
-    const ODD: &str = r#"
-        for length in $(seq 1 120); do
-            printf '#%.0s' $(seq "$length") >"/dev/udp/$0/123"
-        done
-        printf 'GET / HTTP/1.0\r\n\r\n' >"/dev/tcp/$0/4460"
-        : >"/dev/tcp/$0/4460"
-    "#;
-    let mut odd = Command::new("bash");
-    odd.args(["-euc", ODD, crate::netns::SERVER_V4]);
-    place.pair.client.output(LIMIT, &odd)?;
-    query(lab, place, Family::V4, 15, true)?;
-    let mut plain = lab.program("noonmark");
-    plain.args(["query", crate::netns::SERVER_V6, "--json"]);
-    place.pair.client.output(LIMIT, &plain)?;
-    place.write(Authority::CA, Authority::new()?.ca())?;
-    if query(lab, place, Family::V4, 15, true).is_ok() {
-        return Err("a client that trusts another authority was served".into());
-    }
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let status = status(place)?;
-        let counter =
-            |role: &str, name: &str| status.get("counters")?.get(role)?.get(name)?.as_u64();
-        let (received, accepted) = (counter("ntp", "received"), counter("ke", "accepted"));
-        if let (Some(received @ 126..), Some(4..)) = (received, accepted) {
-            return Ok(received);
-        }
-        if Instant::now() > deadline {
-            return Err(format!("not all arrived: {received:?}, {accepted:?}"));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// An entry with these fields.
-fn wait_for_entry(journal: &Journal, fields: &[(&str, &str)]) -> Result<Entry, String> {
-    let fits = |entry: &Entry| {
-        fields.iter().all(|(name, value)| entry.get(*name).is_some_and(|found| found == value))
-    };
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let entries = journal.entries();
-        if let Some(entry) = entries.iter().find(|entry| fits(entry)) {
-            return Ok(entry.clone());
-        }
-        if Instant::now() > deadline {
-            return Err(format!("no entry with {fields:?} among {entries:#?}"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn without_journal(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
-    let room = journal_room(lab, place)?;
-    for (log, with_socket) in [("absent.out", false), ("dead.out", true)] {
-        if with_socket {
-            Journal::leave(place)?;
-        }
-        let daemon = serve(&room, place, &noonmarkd(place), log)?;
-        stop(&room, place, daemon)?;
-        let said = fs::read_to_string(place.path(log)).unwrap_or_default();
-        for words in [
-            "warn launcher: no journal here; logging to standard error instead",
-            "warn ntp: no journal here; logging to standard error instead",
-            "info launcher: serving",
-        ] {
-            if !said.contains(words) {
-                return Err(format!("{words:?} is not in {said}").into());
-            }
-        }
-    }
-    Ok(Figures::new())
-}
-
 /// The init script on a machine without a service manager, as root starts it: two daemons by two settings of it.
 fn init_script(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
     make_folders(place, 0)?;
@@ -538,20 +277,23 @@ fn init_script(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
     if left.is_empty() { Ok(figures) } else { Err(format!("still there: {left}").into()) }
 }
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 /// What the daemon writes to standard output and error.
-const LOG: &str = "server.out";
+pub(super) const LOG: &str = "server.out";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn shipped_unit_and_the_configuration_it_recommends_agree() {
-        let unit = Unit::read().expect("shipped");
-        let paths: Vec<String> =
-            unit.names.iter().map(|name| format!("{}/{name}", unit.folder)).collect();
-        assert_eq!(paths, unit.configured);
+    fn capabilities_are_those_of_the_shipped_unit() {
+        let unit = include_str!("../../../noonmarkd/dist/noonmarkd.service");
+        for line in ["AmbientCapabilities", "CapabilityBoundingSet"] {
+            let only = format!("\n{line}=CAP_NET_BIND_SERVICE\n");
+            assert_eq!(unit.matches(&format!("\n{line}")).count(), 1);
+            assert!(unit.contains(&only), "{line}");
+        }
+        assert_eq!(AS_SHIPPED, "-all,+net_bind_service");
     }
 
     #[test]
