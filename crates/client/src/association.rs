@@ -4,14 +4,14 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use noonmark_nts::{Aead, Agreement, Random};
+use noonmark_nts::{Aead, Agreement, Random, SessionKeys};
 use noonmark_packet::{HEADER_LEN, Header, KissCode, Mode, Packet, Trailer, Version};
 use noonmark_units::{Mono, Span, Timestamp};
 
 use crate::interleaved::{Interleaved, Past};
 use crate::protection::{Kiss, Protection, Question};
 use crate::schedule::Schedule;
-use crate::{Exchange, GiveUp, KeFailure, Plan, Refusal, Settings};
+use crate::{Exchange, GiveUp, KeFailure, Plan, Refusal, Settings, Unusable};
 
 /// One NTP server and our dealings with it, as a machine without sockets or clocks.
 ///
@@ -175,9 +175,9 @@ impl Association {
     }
 
     /// Key establishment succeeded: everything from before is forgotten (RFC 8915 §5.7).
-    pub fn handle_agreement(&mut self, agreement: Agreement, _now: Mono) {
+    pub fn handle_agreement(&mut self, agreement: Agreement, now: Mono) {
         let Some(protection) = &mut self.protection else { return };
-        protection.install(agreement);
+        protection.install(agreement, now);
         // Its answer would come under the old keys, which are gone.
         if self.outstanding.take().is_some() {
             self.outputs.push_back(Output::Unanswered);
@@ -242,6 +242,19 @@ impl Association {
         self.over
     }
 
+    /// Begins with keys and cookies of before, in place of key establishment; none of the cookies may ever have been used.
+    pub fn restore(&mut self, agreement: Agreement, now: Mono) {
+        if let Some(protection) = &mut self.protection {
+            protection.install(agreement, now);
+        }
+    }
+
+    /// Ends it for the keys and unspent cookies it leaves; `None` if there are none worth keeping.
+    #[must_use]
+    pub fn into_keys(self) -> Option<(SessionKeys, Vec<Vec<u8>>)> {
+        self.protection?.into_parts()
+    }
+
     /// Why it ended, if it did so before its plan was carried out.
     #[must_use]
     pub fn gave_up(&self) -> Option<GiveUp> {
@@ -297,6 +310,11 @@ impl Association {
         self.schedule.unanswered(now);
         if let Some(interleaved) = &mut self.interleaved {
             interleaved.unanswered();
+        }
+        if let (Plan::Polled(_), Some(protection), Some(question)) =
+            (self.settings.plan, &mut self.protection, &outstanding.question)
+        {
+            protection.unanswered(question);
         }
         if outstanding.refused
             && let Some(protection) = &mut self.protection
@@ -365,7 +383,17 @@ impl Association {
             repeats = past.is_measured();
             past.complete(&mut exchange);
         }
-        Ok(match (exchange.check(packet.receive()), cookies) {
+        let mut check = exchange.check(packet.receive());
+        if let (Plan::Polled(_), Some(protection)) = (self.settings.plan, &self.protection)
+            && protection.contradicts(packet.receive())
+        {
+            check = check.and(Err(Unusable::OutsideCertificate));
+        }
+        Ok(match (check, cookies) {
+            // Nor do its cookies count: keys and time are wanted from somebody whose words agree.
+            (Err(why @ Unusable::OutsideCertificate), Some(_)) => {
+                Verdict::NoTime { refusal: Refusal::Unusable { why, exchange }, cookies: None }
+            }
             (Ok(()), cookies) => Verdict::Time { exchange, past, repeats, cookies },
             (Err(why), Some(cookies)) => Verdict::NoTime {
                 refusal: Refusal::Unusable { why, exchange },
@@ -397,9 +425,12 @@ impl Association {
 
     /// The question is answered: one request takes one answer, and a proven one refills the jar.
     fn settle(&mut self, cookies: Option<Vec<Vec<u8>>>, now: Mono) {
-        self.outstanding = None;
-        if let (Some(protection), Some(cookies)) = (&mut self.protection, cookies) {
-            protection.proven(cookies, now);
+        let question = self.outstanding.take().and_then(|outstanding| outstanding.question);
+        if let (Some(protection), Some(question), Some(cookies)) =
+            (&mut self.protection, question, cookies)
+            && protection.proven(&question, cookies, now)
+        {
+            self.outputs.push_back(Output::LengthFilterSuspected);
         }
     }
 
@@ -491,6 +522,8 @@ pub enum Output {
         /// Whether it proved to come from the server.
         authenticated: bool,
     },
+    /// Long questions went unanswered where short ones do not: something on the way drops NTP by its length.
+    LengthFilterSuspected,
     /// The window of a question closed without an answer that counts.
     Unanswered,
     /// The plan is carried out: as many questions as it says were asked and are closed.

@@ -108,7 +108,8 @@ impl Client {
                 }
                 Output::Unanswered => self.events.push_back(Event::Unanswered),
                 Output::GiveUp(reason) => self.events.push_back(Event::GaveUp(reason)),
-                Output::Done => {}
+                // A measurement has no time for shorter questions; only a lasting association tries them.
+                Output::LengthFilterSuspected | Output::Done => {}
             }
         }
     }

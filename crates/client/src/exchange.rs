@@ -139,6 +139,8 @@ pub enum Unusable {
     ReferenceInFuture,
     /// The answer left before the request came, or more than 4 s after it.
     Held(Span),
+    /// The certificates that vouched for the keys are not valid at that time (RFC 8915 §8.5).
+    OutsideCertificate,
 }
 
 impl Unusable {
@@ -152,6 +154,7 @@ impl Unusable {
             Self::RootDistance => "root-distance",
             Self::ReferenceInFuture => "reference-in-future",
             Self::Held(_) => "held",
+            Self::OutsideCertificate => "outside-certificate",
         }
     }
 }
@@ -167,6 +170,9 @@ impl fmt::Display for Unusable {
                 f.write_str("the server's clock was set later than it answered")
             }
             Self::Held(held) => write!(f, "the server held the request for {held}"),
+            Self::OutsideCertificate => {
+                f.write_str("the server's certificates are not valid at the time it tells")
+            }
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The NTS side of an association: keys, cookies, and what an answer has to prove.
 
+use core::time::Duration;
+
 use noonmark_nts::{
-    Aead, AeadKey, Agreement, AnswerError, MAX_PACKET_LEN, Random, SessionKeys, UNIQUE_LEN,
-    open_answer, placeholders_that_fit, write_request,
+    Aead, AeadKey, Agreement, AnswerError, CertificateFacts, MAX_PACKET_LEN, Random, SessionKeys,
+    UNIQUE_LEN, ValidityPeriod, open_answer, placeholders_that_fit, write_request,
 };
 use noonmark_packet::{Header, KissCode};
-use noonmark_units::Mono;
+use noonmark_units::{Mono, Timestamp};
 
 use crate::Refusal;
 use crate::backoff::Backoff;
-use crate::jar::Jar;
+use crate::jar::{JAR_SIZE, Jar};
+use crate::length::LengthLimit;
 
 /// What a protected association holds. Without keys or cookies nothing can be asked: there is no way back to plain NTP.
 pub(crate) struct Protection {
@@ -17,16 +20,22 @@ pub(crate) struct Protection {
     backoff: Backoff,
     /// Key establishment was asked for and has not ended.
     establishing: bool,
-    /// The server refuses our cookies: new keys are wanted, while the old ones go on being tried (RFC 8915 §5.7).
+    /// The server refuses our cookies, or the keys are old: new ones are wanted, while the old go on being used (RFC 8915 §5.7).
     refused: bool,
+    /// What the way to the server lets through.
+    length: LengthLimit,
 }
 
 /// What an agreement gave us.
 struct Keyed {
+    session: SessionKeys,
     keys: KeyPair,
     /// AEAD 30 with the other exporter context, for a server that reads the agreement differently.
-    alternative: Option<KeyPair>,
+    alternative: Option<SessionKeys>,
     jar: Jar,
+    since: Mono,
+    /// When the certificates of the key-establishment server are all valid, until an answer agreed with it.
+    period: Option<ValidityPeriod>,
 }
 
 struct KeyPair {
@@ -37,6 +46,7 @@ struct KeyPair {
 /// What the answer to one question has to return.
 pub(crate) struct Question {
     unique: [u8; UNIQUE_LEN],
+    placeholders: usize,
 }
 
 /// A kiss-o'-death that answers our question.
@@ -48,7 +58,13 @@ pub(crate) struct Kiss {
 
 impl Protection {
     pub(crate) fn new(now: Mono) -> Self {
-        Self { keyed: None, backoff: Backoff::new(now), establishing: false, refused: false }
+        Self {
+            keyed: None,
+            backoff: Backoff::new(now),
+            establishing: false,
+            refused: false,
+            length: LengthLimit::default(),
+        }
     }
 
     /// When the next step can be taken: at once with a cookie; without one, when key establishment may begin.
@@ -62,6 +78,8 @@ impl Protection {
 
     /// Whether key establishment shall begin now; notes that it does.
     pub(crate) fn begin_establishment(&mut self, now: Mono) -> bool {
+        let is_old = |keyed: &Keyed| now.since(keyed.since) >= LONGEST_USE;
+        self.refused |= self.keyed.as_ref().is_some_and(is_old);
         let begins = !self.establishing
             && (self.refused || self.cookies_left() == 0)
             && now >= self.backoff.ready_at();
@@ -78,14 +96,33 @@ impl Protection {
     }
 
     /// Replaces everything by what key establishment gave, which is at least one cookie.
-    pub(crate) fn install(&mut self, agreement: Agreement) {
+    pub(crate) fn install(&mut self, agreement: Agreement, now: Mono) {
         self.establishing = false;
         self.refused = false;
+        let periods = agreement.certificates.iter().filter_map(|der| CertificateFacts::read(der));
         self.keyed = Some(Keyed {
             keys: KeyPair::new(&agreement.keys),
-            alternative: agreement.alternative.as_ref().map(KeyPair::new),
+            session: agreement.keys,
+            alternative: agreement.alternative,
             jar: Jar::filled(agreement.cookies),
+            since: now,
+            period: periods.map(|facts| facts.period).reduce(ValidityPeriod::and),
         });
+    }
+
+    /// Whether the first time under new keys contradicts the certificates that vouched for them (RFC 8915 §8.5).
+    pub(crate) fn contradicts(&self, time: Timestamp) -> bool {
+        self.keyed.as_ref().and_then(|keyed| keyed.period).is_some_and(|period| {
+            let time = time.unix_near(period.not_after);
+            !(period.not_before..=period.not_after).contains(&time)
+        })
+    }
+
+    /// Keys and unspent cookies, which from now on are not ours to use; `None` without both.
+    pub(crate) fn into_parts(self) -> Option<(SessionKeys, Vec<Vec<u8>>)> {
+        let mut keyed = self.keyed.filter(|_| !self.refused)?;
+        let cookies: Vec<_> = std::iter::from_fn(|| keyed.jar.take()).collect();
+        (!cookies.is_empty()).then_some((keyed.session, cookies))
     }
 
     /// A request with `header`, and what its answer has to return; `None` without a cookie to spend.
@@ -99,7 +136,8 @@ impl Protection {
         let Keyed { keys, jar, .. } = self.keyed.as_mut()?;
         let cookie = jar.take()?;
         let aead = keys.c2s.aead();
-        let placeholders = placeholders_that_fit(aead, cookie.len(), jar.placeholders_wanted());
+        let wanted = self.length.permits(jar.placeholders_wanted(), jar.len() == 0);
+        let placeholders = placeholders_that_fit(aead, cookie.len(), wanted);
         let mut unique = [0; UNIQUE_LEN];
         random.fill(&mut unique);
         let mut nonce = [0; LONGEST_NONCE];
@@ -111,7 +149,7 @@ impl Protection {
             write_request(&mut buffer, header, &unique, &cookie, placeholders, &keys.c2s, nonce)
                 .ok()?;
         buffer.truncate(len);
-        Some((buffer, Question { unique }))
+        Some((buffer, Question { unique, placeholders }))
     }
 
     /// The cookies in an answer that proves its origin and belongs to `question`.
@@ -149,15 +187,23 @@ impl Protection {
         Ok(answer.cookies().map(<[u8]>::to_vec).collect())
     }
 
-    /// An answer proved its origin: keys and server work, and its cookies are ours.
-    pub(crate) fn proven(&mut self, cookies: Vec<Vec<u8>>, now: Mono) {
-        let Some(keyed) = &mut self.keyed else { return };
+    /// An answer proved its origin: keys and server work, and its cookies are ours. Tells whether it shows for the first time that
+    /// something on the way drops long questions.
+    pub(crate) fn proven(&mut self, question: &Question, cookies: Vec<Vec<u8>>, now: Mono) -> bool {
+        let Some(keyed) = &mut self.keyed else { return false };
         keyed.alternative = None;
+        keyed.period = None;
         for cookie in cookies {
             keyed.jar.put(cookie);
         }
         self.refused = false;
         self.backoff.reset(now);
+        self.length.answered(question.placeholders)
+    }
+
+    /// A question was not answered.
+    pub(crate) fn unanswered(&mut self, question: &Question) {
+        self.length.unanswered(question.placeholders);
     }
 
     /// Turns to the other key set, if there is one and nothing was ever proven under the first.
@@ -165,7 +211,8 @@ impl Protection {
         let Some(keyed) = &mut self.keyed else { return false };
         match keyed.alternative.take() {
             Some(alternative) => {
-                keyed.keys = alternative;
+                keyed.keys = KeyPair::new(&alternative);
+                keyed.session = alternative;
                 true
             }
             None => false,
@@ -192,5 +239,8 @@ impl KeyPair {
     }
 }
 
+/// Keys are used no longer than this: four weeks, as chrony does.
+const LONGEST_USE: Duration = Duration::from_secs(2_419_200);
+const _: () = assert!(JAR_SIZE == crate::length::MOST_PLACEHOLDERS + 1);
 /// The longest nonce of [`Aead::nonce_len`].
 const LONGEST_NONCE: usize = 16;

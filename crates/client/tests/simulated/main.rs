@@ -105,6 +105,7 @@ fn names(outputs: &[Output]) -> Vec<String> {
             Output::Refused(refusal) => refusal.name().to_owned(),
             Output::Kiss { code, authenticated: true } => format!("kiss {code} authenticated"),
             Output::Kiss { code, authenticated: false } => format!("kiss {code}"),
+            Output::LengthFilterSuspected => "length filter".to_owned(),
             Output::Unanswered => "unanswered".to_owned(),
             Output::Done => "done".to_owned(),
             Output::GiveUp(_) => "give up".to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use noonmark_client::{GiveUp, KeFailure, Output};
 use noonmark_nts::{Aead, RequestFault, SessionKeys, classify, open_request};
 use noonmark_packet::{FieldKind, KissCode, Leap, Packet, ReferenceId};
-use noonmark_units::{Mono, Span};
+use noonmark_units::{Mono, PollExponent, Span};
 use proptest::prelude::*;
 
 use crate::server::{Answer, agreement, cookies, field, fields, keys, unique_of};
@@ -80,6 +80,115 @@ fn after_n_lost_packets_n_placeholders_bring_the_stock_back_to_eight() {
         assert_eq!(names(&rig.arrive(&answer.octets())), ["measured"]);
         assert_eq!(rig.association.cookies_left(), Some(8));
     }
+}
+
+#[test]
+fn where_long_requests_are_dropped_the_jar_is_kept_alive_by_short_ones() {
+    let session = keys(Aead::SivCmac256, 3);
+    let mut rig =
+        keyed(noonmark_client::Plan::Polled(noonmark_client::Polling::default()), &session, 100);
+    // One answer lost by accident, and from then on the path drops whatever has a placeholder.
+    rig.question();
+    let (mut answered, mut suspicions) = (0, 0);
+    for round in 0..100u8 {
+        let outputs = rig.time_out();
+        assert!(!outputs.contains(&Output::Rekey), "round {round}");
+        let Some(Output::Transmit(request)) = outputs.last() else { continue };
+        rig.association.handle_sent(rig.clock());
+        if request.len() == 228 {
+            let answer = Answer::sealed(request, rig.clock(), &session, cookies(1, 100, round));
+            let outputs = names(&rig.arrive(&answer.octets()));
+            suspicions += outputs.iter().filter(|name| *name == "length filter").count();
+            answered += 1;
+        }
+    }
+    assert_eq!(suspicions, 1);
+    assert!(answered >= 70, "{answered}");
+}
+
+#[test]
+fn keys_are_renewed_after_four_weeks_while_the_old_go_on() {
+    let session = keys(Aead::SivCmac256, 3);
+    let polling = noonmark_client::Polling { min_poll: PollExponent(17), ..Default::default() };
+    let mut rig = keyed(noonmark_client::Plan::Polled(polling), &session, 100);
+    let start = rig.now;
+    for round in 0..40u8 {
+        let outputs = rig.time_out();
+        if outputs.contains(&Output::Rekey) {
+            assert_eq!(names(&outputs), ["rekey", "transmit"]);
+            assert!((28..30).contains(&(rig.now.since(start).as_secs() / 86_400)));
+            return;
+        }
+        let [Output::Transmit(request)] = &outputs[..] else { panic!("{outputs:?}") };
+        rig.association.handle_sent(rig.clock());
+        let answer = Answer::sealed(request, rig.clock(), &session, cookies(1, 100, round));
+        assert_eq!(names(&rig.arrive(&answer.octets())), ["measured"]);
+    }
+    panic!("the keys are never renewed");
+}
+
+#[test]
+fn a_first_time_outside_the_certificates_is_refused_and_keys_are_sought_again() {
+    fn certificate(from: i32, to: i32) -> Vec<u8> {
+        let mut params =
+            rcgen::CertificateParams::new(vec!["nts.example".to_owned()]).expect("a name");
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        params.self_signed(&key).expect("a certificate").der().to_vec()
+    }
+    fn check(chain: &[(i32, i32)], is_believed: bool) {
+        let session = keys(Aead::SivCmac256, 3);
+        let polling = noonmark_client::Polling::default();
+        let mut rig = Rig::nts(noonmark_client::Plan::Polled(polling));
+        rig.time_out();
+        let mut agreed = agreement(session.clone(), None, cookies(8, 100, 0));
+        agreed.certificates = chain.iter().map(|(from, to)| certificate(*from, *to)).collect();
+        rig.association.handle_agreement(agreed, rig.now);
+        for round in 0..8u8 {
+            // The clock of the rig is in July 2026.
+            let request = rig.question();
+            let answer = Answer::sealed(&request, rig.clock(), &session, cookies(1, 100, round));
+            let expected = if is_believed { "measured" } else { "outside-certificate" };
+            assert_eq!(names(&rig.arrive(&answer.octets())), [expected], "{chain:?}");
+        }
+        // What is not believed brings no cookies either, so there are soon none.
+        assert_eq!(names(&rig.time_out()), [if is_believed { "transmit" } else { "rekey" }]);
+    }
+    check(&[], true);
+    check(&[(2020, 2040)], true);
+    check(&[(2020, 2026)], false);
+    check(&[(2027, 2040)], false);
+    check(&[(2020, 2040), (2020, 2025)], false);
+}
+
+#[test]
+fn keys_and_unspent_cookies_outlive_the_association() {
+    let session = keys(Aead::SivCmac256, 3);
+    let mut rig = keyed(every(16), &session, 100);
+    let mut spent = HashSet::new();
+    for _ in 0..3 {
+        let request = rig.question();
+        spent.insert(field(&request, FieldKind::NTS_COOKIE).expect("a cookie").to_vec());
+    }
+    let (kept, left) = rig.association.into_keys().expect("keys");
+    assert_eq!((kept.c2s(), kept.s2c()), (session.c2s(), session.s2c()));
+    assert_eq!(left.len(), 5);
+    assert!(left.iter().all(|cookie| !spent.contains(cookie)));
+
+    let mut rig = Rig::nts(every(16));
+    rig.association.restore(agreement(kept, None, left.clone()), rig.now);
+    let request = rig.question();
+    assert!(left.contains(&field(&request, FieldKind::NTS_COOKIE).expect("a cookie").to_vec()));
+    assert_eq!(verify(&request, &session), Ok(4), "and three more asked for");
+
+    // Nothing is kept that the server may not know any more, or that is used up.
+    assert!(Rig::nts(every(16)).association.into_keys().is_none());
+    let mut rig = keyed(every(16), &session, 100);
+    let request = rig.question();
+    rig.arrive(&nak(&request, &rig));
+    rig.time_out();
+    assert!(rig.association.into_keys().is_none());
 }
 
 #[test]

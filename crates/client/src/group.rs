@@ -1,0 +1,163 @@
+//! One line of the configuration: the servers it stands for, and which of them are asked.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+
+use noonmark_units::Mono;
+
+use crate::member::Peer;
+use crate::{Endpoint, Family, SourceKind, SourceSpec};
+
+/// A [`SourceSpec`] and the servers known for it.
+pub(crate) struct Group {
+    pub(crate) spec: SourceSpec,
+    /// The servers known, the next to be tried first. At most [`MOST_CANDIDATES`].
+    candidates: Vec<Peer>,
+    lookup: Lookup,
+    /// When the oldest member of a pool has had its turn.
+    pub(crate) turn_at: Mono,
+    detours_left: usize,
+}
+
+/// The state of a name's resolution.
+#[derive(Clone, Copy, Debug)]
+enum Lookup {
+    /// There is no name to resolve.
+    Needless,
+    /// To be asked for at `at`, or sooner if it is needed, but not before `not_before`; `failures` so far in a row.
+    Due { at: Mono, not_before: Mono, failures: u32 },
+    /// Asked for.
+    Running { failures: u32 },
+}
+
+impl Group {
+    pub(crate) fn new(spec: SourceSpec, now: Mono) -> Self {
+        let known = |endpoint: &Endpoint| endpoint.address().map(Peer::Address);
+        let (candidates, lookup) = match &spec.kind {
+            SourceKind::Server(endpoint) | SourceKind::Pool { name: endpoint, .. } => {
+                match known(endpoint) {
+                    Some(peer) => (vec![peer], Lookup::Needless),
+                    None => (Vec::new(), Lookup::Due { at: now, not_before: now, failures: 0 }),
+                }
+            }
+            SourceKind::Nts(host) => (vec![Peer::KeyServer(host.clone())], Lookup::Needless),
+            SourceKind::NtsPool { hosts, .. } => {
+                (hosts.iter().cloned().map(Peer::KeyServer).collect(), Lookup::Needless)
+            }
+        };
+        let detours_left = candidates.len();
+        Self { spec, candidates, lookup, turn_at: now + TURN, detours_left }
+    }
+
+    /// The name that wants to be resolved now; notes that it is.
+    pub(crate) fn begin_lookup(&mut self, now: Mono) -> Option<(Endpoint, Family)> {
+        let Lookup::Due { at, failures, .. } = self.lookup else { return None };
+        if now < at {
+            return None;
+        }
+        self.lookup = Lookup::Running { failures };
+        self.name().cloned().map(|name| (name, self.spec.family))
+    }
+
+    /// Whether this is what the group waits to have resolved.
+    pub(crate) fn awaits(&self, endpoint: &Endpoint) -> bool {
+        matches!(self.lookup, Lookup::Running { .. }) && self.name() == Some(endpoint)
+    }
+
+    /// The resolver has spoken; nothing found counts as a failure.
+    pub(crate) fn resolved(&mut self, found: &[SocketAddr], now: Mono) {
+        let Lookup::Running { failures } = self.lookup else { return };
+        if found.is_empty() {
+            let wait = (FIRST_RETRY * (1 << failures.min(16))).min(LONGEST_RETRY);
+            let at = now + wait;
+            self.lookup = Lookup::Due { at, not_before: at, failures: failures.saturating_add(1) };
+            return;
+        }
+        self.lookup = Lookup::Due { at: now + REFRESH, not_before: now + AGAIN, failures: 0 };
+        self.detours_left = found.len().min(MOST_CANDIDATES);
+        self.candidates.clear();
+        for address in found {
+            let peer = Peer::Address(*address);
+            if self.candidates.len() < MOST_CANDIDATES && !self.candidates.contains(&peer) {
+                self.candidates.push(peer);
+            }
+        }
+    }
+
+    /// Wants the name resolved anew, as soon as some time has passed since the last time.
+    pub(crate) fn look_up_again(&mut self, now: Mono) {
+        if let Lookup::Due { at, not_before, .. } = &mut self.lookup {
+            *at = (*at).min((*not_before).max(now));
+        }
+    }
+
+    /// Wants the name resolved at once: what kept it from being resolved may be over.
+    pub(crate) fn look_up_now(&mut self, now: Mono) {
+        if let Lookup::Due { at, .. } = &mut self.lookup {
+            *at = (*at).min(now);
+        }
+    }
+
+    /// Whether another server may be tried soon in place of one that does not answer. As often as there are servers, until the
+    /// name is resolved again or the ways change; without any network we would try them in circles.
+    pub(crate) fn take_detour(&mut self) -> bool {
+        let is_left = self.detours_left > 0;
+        self.detours_left = self.detours_left.saturating_sub(1);
+        is_left
+    }
+
+    /// The ways to the servers may have changed.
+    pub(crate) fn allow_detours(&mut self) {
+        self.detours_left = self.candidates.len();
+    }
+
+    /// Whether there are, or may once be, more servers than are asked.
+    pub(crate) fn may_know_others(&self) -> bool {
+        !matches!(self.lookup, Lookup::Needless) || self.candidates.len() > self.spec.kind.wanted()
+    }
+
+    /// The servers known.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Peer> {
+        self.candidates.iter()
+    }
+
+    /// Whether `peer` is among the servers its name stands for now.
+    pub(crate) fn knows(&self, peer: &Peer) -> bool {
+        self.candidates.contains(peer)
+    }
+
+    /// The first candidate for which `is_free` holds; it goes to the end of the line.
+    pub(crate) fn next_candidate(&mut self, is_free: impl Fn(&Peer) -> bool) -> Option<Peer> {
+        let place = self.candidates.iter().position(is_free)?;
+        let peer = self.candidates.remove(place);
+        self.candidates.push(peer.clone());
+        Some(peer)
+    }
+
+    /// When [`begin_lookup`](Self::begin_lookup) has something to do.
+    pub(crate) fn deadline(&self) -> Mono {
+        match self.lookup {
+            Lookup::Due { at, .. } => at,
+            Lookup::Running { .. } | Lookup::Needless => Mono::NEVER,
+        }
+    }
+
+    fn name(&self) -> Option<&Endpoint> {
+        match &self.spec.kind {
+            SourceKind::Server(name) | SourceKind::Pool { name, .. } => Some(name),
+            SourceKind::Nts(_) | SourceKind::NtsPool { .. } => None,
+        }
+    }
+}
+
+/// After the first failure of a name, for instance because the network is not there yet; then twice as long each time.
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const LONGEST_RETRY: Duration = Duration::from_secs(1024);
+/// A name that resolved is resolved again after so long: two weeks, as chrony does.
+const REFRESH: Duration = Duration::from_secs(1_209_600);
+/// No sooner than this after the last success, if servers are to be replaced.
+const AGAIN: Duration = Duration::from_secs(1024);
+/// How long a pool keeps the same members before one is replaced.
+pub(crate) const TURN: Duration = Duration::from_secs(1_209_600);
+/// A name may have hundreds of addresses; more than these are not kept.
+const MOST_CANDIDATES: usize = 64;

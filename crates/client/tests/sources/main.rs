@@ -1,0 +1,6 @@
+//! All sources together in virtual time, with a keeper that only writes down what it hears.
+
+mod choice;
+mod events;
+mod members;
+mod world;
