@@ -29,6 +29,7 @@ mod group;
 mod interleaved;
 mod jar;
 mod keep;
+mod kept;
 mod length;
 mod member;
 mod plan;

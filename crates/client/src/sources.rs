@@ -12,8 +12,11 @@ use noonmark_nts::{Agreement, Random};
 use noonmark_packet::ReferenceId;
 use noonmark_units::{Mono, Precision, Span, Timestamp};
 
+use zeroize::Zeroizing;
+
 use crate::group::{Group, TURN};
 use crate::keep::Keep;
+use crate::kept::{self, Kept};
 use crate::member::{Member, Peer, sample};
 use crate::{
     Action, Association, Endpoint, KeFailure, Output, Plan, Refusal, Removal, Settings,
@@ -225,6 +228,49 @@ impl<K: Keep> Sources<K> {
     /// Says what servers that follow us call us: our addresses as reference ids (RFC 5905 §7.3). Their time is not taken back.
     pub fn set_own_reference_ids(&mut self, ids: Vec<ReferenceId>) {
         self.own_ids = ids;
+    }
+
+    /// Ends everything for the NTS keys and unspent cookies that are left, as octets for [`restore_keys`](Self::restore_keys). They
+    /// are secrets, and good for one restart only: a cookie is used once.
+    #[must_use]
+    pub fn into_keys(self) -> Zeroizing<Vec<u8>> {
+        let kept = |member: Member| {
+            let (Peer::KeyServer(endpoint), Some(server)) = (member.peer, member.address) else {
+                return None;
+            };
+            let (keys, cookies) = member.association.into_keys()?;
+            Some(Kept { endpoint, server, keys, cookies })
+        };
+        kept::write(&self.members.into_iter().filter_map(kept).collect::<Vec<_>>())
+    }
+
+    /// Lets NTS sources begin with the keys of before in place of key establishment, and returns how many can. Whatever `octets` came
+    /// from must be gone already, so that no cookie can be used again. To be called before anything else.
+    pub fn restore_keys(&mut self, octets: &[u8], now: Reading) -> usize {
+        let mut restored = 0;
+        for kept in kept::read(octets).unwrap_or_default() {
+            let peer = Peer::KeyServer(kept.endpoint);
+            let Some(member) = self.members.iter_mut().find(|member| {
+                member.peer == peer && member.address.is_none() && !kept.cookies.is_empty()
+            }) else {
+                continue;
+            };
+            let agreement = Agreement {
+                keys: kept.keys,
+                alternative: None,
+                cookies: kept.cookies,
+                server: None,
+                port: kept.server.port(),
+                compliant_export: false,
+                certificates: Vec::new(),
+            };
+            member.association.restore(agreement, now.mono);
+            let id = member.id;
+            self.settle_on(id, kept.server, now);
+            restored += 1;
+        }
+        self.settle(now);
+        restored
     }
 
     /// The keeper behind the sources.

@@ -277,3 +277,35 @@ fn a_server_named_anew_by_key_establishment_is_a_new_source() {
         |(_, event): &(Mono, SourceEvent)| matches!(event, SourceEvent::Established { .. });
     assert_eq!(world.events.iter().filter(|event| established(event)).count(), 2);
 }
+
+#[test]
+fn keys_and_cookies_outlive_a_restart_without_key_establishment() {
+    let nts = || vec![spec(SourceKind::Nts(Endpoint::new("nts.example", 4460)))];
+    let mut world = World::new(nts(), |setting| {
+        setting.key_server("nts.example", Ok("192.0.2.1:123"));
+        setting.server("192.0.2.1:123", Manner::Answers);
+    });
+    world.run(HOUR);
+    let spent: Vec<_> = world.questions.iter().map(|(.., question)| question.clone()).collect();
+    let octets = world.sources.into_keys();
+    // Key establishment is out of order from now on.
+    let mut world = World::new(nts(), |setting| {
+        setting.server("192.0.2.1:123", Manner::Answers);
+    });
+    let reading = world.reading();
+    assert_eq!(world.sources.restore_keys(&octets, reading), 1);
+    assert_eq!(world.sources.restore_keys(&octets, reading), 0, "only once");
+    world.run(HOUR);
+    assert_eq!(world.establishments.len(), 0);
+    assert!(world.notes.0.borrow().samples.len() > 50);
+    // Keys of a server that is not configured any more, or damaged ones, are of no use and do no harm.
+    for octets in [&octets[..octets.len() - 1], &[]] {
+        let mut world = World::new(nts(), |_| ());
+        let reading = world.reading();
+        assert_eq!(world.sources.restore_keys(octets, reading), 0);
+    }
+    let mut world = World::new(vec![server("192.0.2.1")], |_| ());
+    let reading = world.reading();
+    assert_eq!(world.sources.restore_keys(&octets, reading), 0);
+    assert!(!spent.is_empty());
+}
