@@ -43,6 +43,12 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// The error of a step that opening this took.
+    #[must_use]
+    pub fn failed(&self, step: &'static str, source: io::Error) -> OpenError {
+        OpenError { step, address: self.address, interface: self.interface.clone(), source }
+    }
+
     /// Opens, sets and binds the socket: non-blocking, closed on exec, with receive stamps and packet information on.
     ///
     /// An IPv6 socket takes IPv6 only, so `[::]` and `0.0.0.0` can both be listened on. Datagrams leave with "don't fragment" set and
@@ -52,7 +58,7 @@ impl Listener {
     /// # Errors
     /// The step that failed, with the address it was for.
     pub fn open(&self) -> Result<OwnedFd, OpenError> {
-        let failed = |step| move |source| OpenError { step, address: self.address, source };
+        let failed = |step| move |source| self.failed(step, source);
         let domain = Domain::for_address(self.address);
         let kind = Type::DGRAM.nonblocking().cloexec();
         let socket = Socket::new(domain, kind, Some(Protocol::UDP)).map_err(failed("socket"))?;
@@ -109,6 +115,8 @@ pub struct OpenError {
     pub step: &'static str,
     /// The address the socket was for.
     pub address: SocketAddr,
+    /// The interface it was for.
+    pub interface: Option<String>,
     /// What the kernel said.
     pub source: io::Error,
 }
@@ -122,7 +130,9 @@ impl OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UDP socket for {}: {}: {}", self.address, self.step, self.source)
+        let interface = self.interface.as_deref();
+        let device = interface.map(|name| format!(" on {name}")).unwrap_or_default();
+        write!(f, "UDP socket for {}{device}: {}: {}", self.address, self.step, self.source)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The I/O half: plain threads and UDP sockets around the responder.
 //!
-//! [`open_sockets`] makes the sockets, so that a process that may bind port 123 can do it and hand them to one that may not;
+//! [`Sockets`] are opened apart, so that a process that may bind port 123 can do it and hand them to one that may not;
 //! [`Frontend::start`] serves on them. Each thread has its own socket for every listening address (`SO_REUSEPORT`: the kernel spreads
 //! the clients), its own responder, its own random generator and its own counters. Per batch it makes one system call to receive
 //! and one to send; it waits only when little is coming in.
@@ -11,7 +11,7 @@
 mod sockets;
 mod worker;
 
-pub use sockets::{Listening, open_sockets};
+pub use sockets::{Listening, Sockets};
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -80,7 +80,7 @@ pub struct Frontend {
 }
 
 impl Frontend {
-    /// Starts `threads` threads on `sockets`, which [`open_sockets`] made for as many.
+    /// Starts `threads` threads on `sockets`, the [`Sockets::descriptors`] of as many.
     ///
     /// # Errors
     /// What the kernel answers to a new thread or descriptor; `Other` if it gives no random octets. Threads started before are stopped.

@@ -13,9 +13,8 @@ use noonmark_nts::Aead;
 use noonmark_os::clock;
 use noonmark_os::page::{CounterPage, CounterReader, StatePage, StateReader};
 use noonmark_os::pulse::{Pulse, PulseWatch};
-use noonmark_os::udp::bound_address;
 use noonmark_packet::{KissCode, Leap, Packet, ReferenceId};
-use noonmark_server::frontend::{ClockSource, Frontend, Listening, Pages, Service, open_sockets};
+use noonmark_server::frontend::{ClockSource, Frontend, Listening, Pages, Service, Sockets};
 use noonmark_server::{AccessRules, Action, CLOCK_WORDS, ClockState, Counter, Policy};
 use noonmark_units::{Precision, Span, Stratum, Timestamp, UnixTime};
 
@@ -39,13 +38,9 @@ fn open(addresses: &[&str]) -> (Vec<OwnedFd>, Vec<SocketAddr>) {
         addresses.iter().map(|address| format!("{address}:0").parse().unwrap()).collect();
     let listening =
         Listening { addresses, interfaces: vec!["lo".to_owned()], dscp: 46, threads: THREADS };
-    let sockets = open_sockets(&listening).expect("sockets");
-    let bound = sockets
-        .iter()
-        .take(sockets.len() / THREADS)
-        .map(|socket| bound_address(socket).unwrap())
-        .collect();
-    (sockets, bound)
+    let sockets = Sockets::open(&listening, None).expect("sockets");
+    let bound = sockets.bound().map(|(address, _)| address).collect();
+    (sockets.duplicates().expect("descriptors"), bound)
 }
 
 fn start(addresses: &[&str], service: Service) -> (Frontend, Vec<SocketAddr>) {

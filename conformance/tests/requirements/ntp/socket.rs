@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noonmark_os::page::{CounterPage, CounterReader};
-use noonmark_os::udp::bound_address;
 use noonmark_packet::ReferenceId;
-use noonmark_server::frontend::{ClockSource, Frontend, Listening, Pages, Service, open_sockets};
+use noonmark_server::frontend::{ClockSource, Frontend, Listening, Pages, Service, Sockets};
 use noonmark_server::{ClockState, Counter};
 use noonmark_units::{Precision, Stratum};
 
@@ -31,8 +30,9 @@ impl Server {
             dscp: 0,
             threads: 1,
         };
-        let sockets = open_sockets(&listening).map_err(io::Error::other)?;
-        let bound = sockets.iter().map(bound_address).collect::<io::Result<_>>()?;
+        let opened = Sockets::open(&listening, None).map_err(io::Error::other)?;
+        let bound = opened.bound().map(|(address, _)| address).collect();
+        let sockets = opened.duplicates()?;
         let local = ClockState::local(Stratum::PRIMARY, ReferenceId(*b"LOCL"), Precision(-24));
         let service =
             Service { policy: Arc::default(), cookies: None, clock: ClockSource::Fixed(local) };

@@ -11,23 +11,17 @@ use std::path::{Path, PathBuf};
 
 use noonmark_config::{SOCKETS_MAX, Settings};
 use noonmark_os::tcp;
-use noonmark_os::udp::{self, Listener};
+use noonmark_os::udp;
+use noonmark_server::frontend;
 
 use crate::exit::{Failure, Status};
 use crate::message::{Listening, Protocol, Text};
 
 /// All sockets of one configuration.
 pub struct Sockets {
-    ntp: Vec<NtpAddress>,
+    ntp: frontend::Sockets,
     ke: Vec<KeAddress>,
     status: StatusSocket,
-}
-
-/// One UDP address on one device: as many sockets as there are threads.
-struct NtpAddress {
-    wanted: Listener,
-    bound: SocketAddr,
-    sockets: Vec<OwnedFd>,
 }
 
 struct KeAddress {
@@ -64,21 +58,20 @@ impl Sockets {
         if old.is_none() {
             StatusSocket::refuse_if_answered(&settings.status.socket)?;
         }
-        let mut ntp = Vec::new();
-        for address in &settings.server.listen {
-            let devices: Vec<Option<String>> = match settings.server.interfaces.as_slice() {
-                [] => vec![None],
-                names => names.iter().map(|name| Some(name.as_str().to_owned())).collect(),
-            };
-            for interface in devices {
-                let dscp = settings.server.dscp.get();
-                let wanted = Listener { address: *address, interface, dscp, shared: true };
-                let place = place_among(&ntp, |other: &NtpAddress| other.wanted == wanted);
-                let old =
-                    before.and_then(|before| nth(&before.ntp, |old| old.wanted == wanted, place));
-                ntp.push(NtpAddress::open(wanted, threads, old, port_to_try(&ntp))?);
-            }
-        }
+        let wanted = frontend::Listening {
+            addresses: settings.server.listen.clone(),
+            interfaces: settings
+                .server
+                .interfaces
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .collect(),
+            dscp: settings.server.dscp.get(),
+            threads,
+        };
+        let ntp = frontend::Sockets::open(&wanted, before.map(|before| &before.ntp)).map_err(
+            |error| refused(&error.source, "UDP", error.address, error.interface.as_deref()),
+        )?;
         let mut ke: Vec<KeAddress> = Vec::new();
         for wanted in settings.nts.iter().flat_map(|nts| &nts.listen) {
             let place = place_among(&ke, |other| other.wanted == *wanted);
@@ -92,10 +85,7 @@ impl Sockets {
     /// The UDP sockets: for the first thread one of each address, then for the second, and so on.
     #[must_use]
     pub fn ntp(&self) -> Vec<BorrowedFd<'_>> {
-        let threads = self.ntp.iter().map(|address| address.sockets.len()).min().unwrap_or(0);
-        let of_thread =
-            |thread| self.ntp.iter().filter_map(move |address| address.sockets.get(thread));
-        (0..threads).flat_map(of_thread).map(AsFd::as_fd).collect()
+        self.ntp.descriptors()
     }
 
     /// The TCP listeners.
@@ -113,9 +103,8 @@ impl Sockets {
     /// Every address bound, NTP first, in the order of the configuration.
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
-        let ntp = self.ntp.iter().map(|address| {
-            let interface = address.wanted.interface.as_deref().unwrap_or_default();
-            (Protocol::Ntp, address.bound, Text::new(interface))
+        let ntp = self.ntp.bound().map(|(address, interface)| {
+            (Protocol::Ntp, address, Text::new(interface.unwrap_or_default()))
         });
         let ke = self.ke.iter().map(|address| (Protocol::Ke, address.bound, Text::default()));
         let all: Vec<_> = ntp.chain(ke).collect();
@@ -141,11 +130,6 @@ impl Sockets {
     }
 }
 
-/// Key establishment tells clients one port, so a free port chosen for one family is best for the other one, too.
-fn port_to_try(others: &[NtpAddress]) -> Option<u16> {
-    others.first().filter(|first| first.wanted.address.port() == 0).map(|first| first.bound.port())
-}
-
 /// How many like it are there already: configurations may ask for "any free port" twice.
 fn place_among<T>(others: &[T], like: impl Fn(&T) -> bool) -> usize {
     others.iter().filter(|other| like(other)).count()
@@ -155,51 +139,13 @@ fn nth<T>(all: &[T], like: impl Fn(&T) -> bool, place: usize) -> Option<&T> {
     all.iter().filter(|one| like(one)).nth(place)
 }
 
-impl NtpAddress {
-    fn open(
-        wanted: Listener,
-        threads: usize,
-        old: Option<&Self>,
-        port: Option<u16>,
-    ) -> Result<Self, Failure> {
-        if let Some(old) = old.filter(|old| old.sockets.len() == threads) {
-            let sockets = old.sockets.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
-            let sockets = sockets.map_err(system("descriptors"))?;
-            return Ok(Self { wanted, bound: old.bound, sockets });
-        }
-        let bound = match old {
-            // Ours already, with another number of threads.
-            Some(old) => old.bound,
-            // Sockets that share a port bind beside those of another daemon of the same user without an error. One that does
-            // not share finds out whether the port is free, and which.
-            None => {
-                let alone = Listener { shared: false, ..wanted.clone() };
-                let preferred = port.filter(|_| alone.address.port() == 0).and_then(|port| {
-                    let address = SocketAddr::new(alone.address.ip(), port);
-                    Listener { address, ..alone.clone() }.open().ok()
-                });
-                let probe = match preferred {
-                    Some(probe) => probe,
-                    None => alone.open().map_err(|error| refused(&error.source, "UDP", &wanted))?,
-                };
-                udp::bound_address(&probe).map_err(system("getsockname"))?
-            }
-        };
-        let each = Listener { address: bound, ..wanted.clone() };
-        let open = |_| each.open().map_err(|error| refused(&error.source, "UDP", &each));
-        let sockets = (0..threads).map(open).collect::<Result<_, _>>()?;
-        Ok(Self { wanted, bound, sockets })
-    }
-}
-
 impl KeAddress {
     fn open(wanted: SocketAddr, old: Option<&Self>) -> Result<Self, Failure> {
         if let Some(old) = old {
             let socket = old.socket.try_clone().map_err(system("descriptors"))?;
             return Ok(Self { wanted, bound: old.bound, socket });
         }
-        let told = Listener { address: wanted, interface: None, dscp: 0, shared: false };
-        let socket = tcp::listen(wanted).map_err(|error| refused(&error, "TCP", &told))?;
+        let socket = tcp::listen(wanted).map_err(|error| refused(&error, "TCP", wanted, None))?;
         let bound = udp::bound_address(&socket).map_err(system("getsockname"))?;
         Ok(Self { wanted, bound, socket })
     }
@@ -249,12 +195,17 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> Failure {
 }
 
 /// Names who is likely in the way, or which right is missing.
-fn refused(error: &io::Error, transport: &str, wanted: &Listener) -> Failure {
-    let device = wanted.interface.as_deref().map(|name| format!(" on {name}")).unwrap_or_default();
-    let place = format!("{transport} address {}{device}", wanted.address);
+fn refused(
+    error: &io::Error,
+    transport: &str,
+    address: SocketAddr,
+    interface: Option<&str>,
+) -> Failure {
+    let device = interface.map(|name| format!(" on {name}")).unwrap_or_default();
+    let place = format!("{transport} address {address}{device}");
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            let who = match (transport, wanted.address.port()) {
+            let who = match (transport, address.port()) {
                 ("UDP", 123) => "another time daemon runs on this machine",
                 ("UDP", _) => "another program, maybe another time daemon, uses it",
                 _ => "another program listens there",
