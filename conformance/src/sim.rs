@@ -12,6 +12,7 @@
 //! stamps, interrupts, temperature other than as a sine or a step of frequency.
 
 mod clock;
+pub mod daemon;
 pub mod figures;
 mod host;
 mod kalman;
@@ -19,11 +20,18 @@ mod metrics;
 mod oscillator;
 mod path;
 mod random;
+pub mod report;
 mod scenario;
+mod svg;
+pub mod trial;
 mod variant;
 mod world;
 
+/// The scenarios of this repository, and chronyd's figures in them.
+pub const OUR_SCENARIOS: &str = include_str!("../scenarios/accuracy.json");
+
 pub use clock::SimClock;
+pub use daemon::Daemon;
 pub use host::{Host, TimeServer};
 pub use kalman::Informed;
 pub use metrics::Record;
