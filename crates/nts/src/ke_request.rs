@@ -1,6 +1,6 @@
-use crate::message::{self, Draft, Violation};
+use crate::message::{self, Draft, MessageReader, Violation};
 use crate::ntp_server::NtpServer;
-use crate::record::{BodyTooLong, NTPV4, Record, RecordKind, RecordReader};
+use crate::record::{BodyTooLong, NTPV4, Record, RecordKind};
 
 /// What a client asks for (RFC 8915 §4): protocols, AEADs, perhaps a server and a port.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -65,26 +65,14 @@ impl KeRequest {
 ///
 /// The first broken rule is the one reported, but reading goes on to End of Message: who answers while the other still
 /// writes risks that a TCP reset eats the answer.
-pub struct KeRequestReader {
-    records: RecordReader,
-    draft: RequestDraft,
-    fault: Option<Violation>,
-    started: bool,
-    complete: bool,
-}
+pub struct KeRequestReader(MessageReader<RequestDraft>);
 
 /// Most octets of a request we read: two records of the greatest length and more besides (RFC 8915 §4 asks for 1024).
 pub const REQUEST_LIMIT: usize = 3 << 16;
 
 impl Default for KeRequestReader {
     fn default() -> Self {
-        Self {
-            records: RecordReader::new(REQUEST_LIMIT, REQUEST_BODY_LIMIT),
-            draft: RequestDraft::default(),
-            fault: None,
-            started: false,
-            complete: false,
-        }
+        Self(MessageReader::new(RequestDraft::default(), REQUEST_LIMIT, REQUEST_BODY_LIMIT))
     }
 }
 
@@ -95,33 +83,18 @@ impl KeRequestReader {
     }
 
     /// Takes what arrived. What comes after End of Message is never looked at.
-    pub fn read(&mut self, mut octets: &[u8]) {
-        self.started |= !octets.is_empty();
-        while !self.complete {
-            match self.records.next(&mut octets) {
-                Ok(None) => return,
-                Ok(Some(arrival)) => {
-                    self.complete = message::is_end(&arrival);
-                    if let Err(fault) = message::sort(arrival, &mut self.draft) {
-                        self.fault.get_or_insert(fault);
-                    }
-                }
-                Err(_) => {
-                    self.complete = true;
-                    self.fault.get_or_insert(Violation::MessageTooLong { limit: REQUEST_LIMIT });
-                }
-            }
-        }
+    pub fn read(&mut self, octets: &[u8]) {
+        self.0.read(octets);
     }
 
     /// Whether anything arrived at all.
     pub fn is_started(&self) -> bool {
-        self.started
+        self.0.is_started()
     }
 
     /// Whether End of Message was seen, or a length nobody reads.
     pub fn is_complete(&self) -> bool {
-        self.complete
+        self.0.is_complete()
     }
 
     /// The request, if it keeps every rule.
@@ -129,11 +102,7 @@ impl KeRequestReader {
     /// # Errors
     /// The first [`Violation`]; [`Violation::Incomplete`] when End of Message has not come.
     pub fn finish(self) -> Result<KeRequest, Violation> {
-        match self.fault {
-            Some(fault) => Err(fault),
-            None if !self.complete => Err(Violation::Incomplete),
-            None => self.draft.finish(),
-        }
+        self.0.finish()?.finish()
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::aead::Aead;
-use crate::message::{self, Draft, Violation};
+use crate::message::{self, Draft, MessageReader, Violation};
 use crate::ntp_server::NtpServer;
-use crate::record::{ErrorCode, NTPV4, Record, RecordKind, RecordReader};
+use crate::record::{ErrorCode, NTPV4, Record, RecordKind};
 use crate::request::{MAX_COOKIE_LEN, MAX_COOKIES};
 
 /// What a server answers to a request (RFC 8915 §4).
@@ -71,12 +71,7 @@ impl KeResponse {
 }
 
 /// Collects a response from a stream of octets cut anywhere. Nothing in it is believed before End of Message.
-pub struct KeResponseReader {
-    records: RecordReader,
-    draft: ResponseDraft,
-    fault: Option<Violation>,
-    complete: bool,
-}
+pub struct KeResponseReader(MessageReader<ResponseDraft>);
 
 /// Most octets of a response we read: RFC 8915 §4 asks for 65536 at least.
 pub const RESPONSE_LIMIT: usize = 2 << 16;
@@ -84,36 +79,18 @@ pub const RESPONSE_LIMIT: usize = 2 << 16;
 impl KeResponseReader {
     /// A reader for the response to a request that offered `aeads` (numbers), and record 1024 or not.
     pub fn new(aeads: &[u16], compliant_export: bool) -> Self {
-        Self {
-            records: RecordReader::new(RESPONSE_LIMIT, RESPONSE_BODY_LIMIT),
-            draft: ResponseDraft::new(aeads, compliant_export),
-            fault: None,
-            complete: false,
-        }
+        let draft = ResponseDraft::new(aeads, compliant_export);
+        Self(MessageReader::new(draft, RESPONSE_LIMIT, RESPONSE_BODY_LIMIT))
     }
 
     /// Takes what arrived. What comes after End of Message is never looked at.
-    pub fn read(&mut self, mut octets: &[u8]) {
-        while !self.complete {
-            match self.records.next(&mut octets) {
-                Ok(None) => return,
-                Ok(Some(arrival)) => {
-                    self.complete = message::is_end(&arrival);
-                    if let Err(fault) = message::sort(arrival, &mut self.draft) {
-                        self.fault.get_or_insert(fault);
-                    }
-                }
-                Err(_) => {
-                    self.complete = true;
-                    self.fault.get_or_insert(Violation::MessageTooLong { limit: RESPONSE_LIMIT });
-                }
-            }
-        }
+    pub fn read(&mut self, octets: &[u8]) {
+        self.0.read(octets);
     }
 
     /// Whether End of Message was seen, or a length nobody reads.
     pub fn is_complete(&self) -> bool {
-        self.complete
+        self.0.is_complete()
     }
 
     /// The response, if it keeps every rule. An Error record wins over everything but a broken rule before it.
@@ -121,11 +98,7 @@ impl KeResponseReader {
     /// # Errors
     /// The first [`Violation`]; [`Violation::Incomplete`] when End of Message has not come.
     pub fn finish(self) -> Result<KeResponse, Violation> {
-        match self.fault {
-            Some(fault) => Err(fault),
-            None if !self.complete => Err(Violation::Incomplete),
-            None => self.draft.finish(),
-        }
+        self.0.finish()?.finish()
     }
 }
 

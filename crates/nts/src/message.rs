@@ -1,7 +1,7 @@
 use core::fmt;
 
 use crate::ntp_server::NameFault;
-use crate::record::{Arrival, ErrorCode, Record, RecordKind};
+use crate::record::{Arrival, ErrorCode, Record, RecordKind, RecordReader};
 
 /// A rule of NTS-KE that a peer broke. Carries facts; [`clause`](Violation::clause) names the text broken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -184,26 +184,87 @@ pub(crate) trait Draft {
     fn take(&mut self, record: Record<'_>) -> Result<(), Violation>;
 }
 
-/// Sorts one arrival: `Ok(true)` at End of Message, records of known kinds into `draft`, unknown kinds by their critical bit.
-pub(crate) fn sort(arrival: Arrival<'_>, draft: &mut impl Draft) -> Result<bool, Violation> {
+/// Collects a message from a stream of octets cut anywhere.
+///
+/// The first broken rule is the one reported, but reading goes on to End of Message.
+pub(crate) struct MessageReader<D> {
+    records: RecordReader,
+    draft: D,
+    limit: usize,
+    fault: Option<Violation>,
+    started: bool,
+    complete: bool,
+}
+
+impl<D: Draft> MessageReader<D> {
+    /// Reads at most `limit` octets, and keeps at most `body_limit` of one record.
+    pub(crate) fn new(draft: D, limit: usize, body_limit: usize) -> Self {
+        let records = RecordReader::new(limit, body_limit);
+        Self { records, draft, limit, fault: None, started: false, complete: false }
+    }
+
+    /// Takes what arrived. What comes after End of Message is never looked at.
+    pub(crate) fn read(&mut self, mut octets: &[u8]) {
+        self.started |= !octets.is_empty();
+        while !self.complete {
+            let sorted = match self.records.next(&mut octets) {
+                Ok(None) => return,
+                Ok(Some(arrival)) => {
+                    self.complete = is_end(&arrival);
+                    sort(arrival, &mut self.draft)
+                }
+                Err(_) => {
+                    self.complete = true;
+                    Err(Violation::MessageTooLong { limit: self.limit })
+                }
+            };
+            if let Err(fault) = sorted {
+                self.fault.get_or_insert(fault);
+            }
+        }
+    }
+
+    /// Whether anything arrived at all.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether End of Message was seen, or a length nobody reads.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// All that was taken, if every record keeps its rules.
+    pub(crate) fn finish(self) -> Result<D, Violation> {
+        match self.fault {
+            Some(fault) => Err(fault),
+            None if !self.complete => Err(Violation::Incomplete),
+            None => Ok(self.draft),
+        }
+    }
+}
+
+/// Sorts one arrival: records of known kinds into `draft`, unknown kinds by their critical bit.
+fn sort(arrival: Arrival<'_>, draft: &mut impl Draft) -> Result<(), Violation> {
     match arrival {
         Arrival::Record(Record { critical, kind: kind @ RecordKind::END_OF_MESSAGE, body }) => {
-            if !body.is_empty() {
-                return Err(Violation::Length { kind, len: body.len() });
+            match (critical, body.len()) {
+                (true, 0) => Ok(()),
+                (false, 0) => Err(Violation::NotCritical(kind)),
+                (_, len) => Err(Violation::Length { kind, len }),
             }
-            if critical { Ok(true) } else { Err(Violation::NotCritical(kind)) }
         }
-        Arrival::Record(record) => draft.take(record).map(|()| false),
+        Arrival::Record(record) => draft.take(record),
         Arrival::Skipped { kind, len, .. } if kind.is_known() => {
             Err(Violation::RecordTooLong { kind, len })
         }
         Arrival::Skipped { critical: true, kind, .. } => Err(Violation::UnknownCritical(kind)),
-        Arrival::Skipped { .. } => Ok(false),
+        Arrival::Skipped { .. } => Ok(()),
     }
 }
 
 /// Whether the arrival ends the message, well formed or not.
-pub(crate) fn is_end(arrival: &Arrival<'_>) -> bool {
+fn is_end(arrival: &Arrival<'_>) -> bool {
     let (Arrival::Record(Record { kind, .. }) | Arrival::Skipped { kind, .. }) = arrival;
     *kind == RecordKind::END_OF_MESSAGE
 }
