@@ -12,7 +12,7 @@ use noonmark_packet::KissCode;
 use tracing::{debug, trace};
 
 use crate::establishment::{Established, EstablishmentError, KeServer};
-use crate::socket::QuestionSocket;
+use crate::socket::{Outlet, QuestionSocket, Seen};
 use crate::{Association, Exchange, GiveUp, Output, Refusal, Settings};
 
 /// One server asked over the network, as its [`Association`] wants it. Runs in the task that calls [`next`](Self::next).
@@ -119,7 +119,8 @@ impl Client {
         let timer = tokio::time::sleep(self.association.deadline().since(clock::monotonic()));
         tokio::select! {
             received = receive(&mut self.socket) => match received {
-                Ok((datagram, stamp)) => self.association.handle_datagram(datagram, stamp, clock::monotonic()),
+                Ok(Seen::Left(sent)) => self.association.handle_sent(sent),
+                Ok(Seen::Came(datagram, stamp)) => self.association.handle_datagram(datagram, stamp, clock::monotonic()),
                 Err(error) => self.events.push_back(Event::Unreachable(error)),
             },
             outcome = establish(&mut self.establishment) => {
@@ -152,7 +153,7 @@ impl Client {
     fn transmit(&mut self, datagram: &[u8]) {
         let Some(server) = self.server else { return };
         trace!(%server, octets = datagram.len(), "asking");
-        match QuestionSocket::ask(server, datagram) {
+        match QuestionSocket::ask(&Outlet::default(), server, datagram) {
             Ok((socket, sent)) => {
                 self.socket = Some(socket);
                 self.association.handle_sent(sent);
@@ -189,11 +190,9 @@ pub enum Event {
     GaveUp(GiveUp),
 }
 
-async fn receive(
-    socket: &mut Option<QuestionSocket>,
-) -> io::Result<(&[u8], noonmark_units::Timestamp)> {
+async fn receive(socket: &mut Option<QuestionSocket>) -> io::Result<Seen<'_>> {
     match socket {
-        Some(socket) => socket.receive().await,
+        Some(socket) => socket.next().await,
         None => std::future::pending().await,
     }
 }

@@ -257,6 +257,8 @@ pub enum EstablishmentError {
     Ke(KeError),
     /// The server sends us where it has no business to send us.
     Redirected(SocketAddr),
+    /// There are no authorities to judge a certificate by, neither of this machine nor from the configuration.
+    NoAuthorities,
 }
 
 impl EstablishmentError {
@@ -268,6 +270,7 @@ impl EstablishmentError {
                 KeFailure::Unreachable
             }
             Self::Redirected(_) => KeFailure::Unacceptable,
+            Self::NoAuthorities => KeFailure::Untrusted,
             Self::Ke(error) => match error {
                 KeError::Closed | KeError::TimedOut => KeFailure::Unreachable,
                 KeError::Refused(code) => KeFailure::Refused { code: code.0 },
@@ -306,6 +309,9 @@ impl fmt::Display for EstablishmentError {
                 write!(f, "key establishment took longer than {} s", limit.as_secs_f64())
             }
             Self::Ke(error) => write!(f, "key establishment failed: {error}"),
+            Self::NoAuthorities => f.write_str(
+                "there are no certificate authorities to trust: none installed and none configured",
+            ),
             Self::Redirected(target) => {
                 write!(
                     f,

@@ -82,7 +82,9 @@ fn entry(rest: &mut &[u8]) -> Option<Kept> {
 /// Length in two octets, then the octets.
 fn part(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend_from_slice(&u16::try_from(octets.len()).unwrap_or(0).to_be_bytes());
-    out.extend_from_slice(octets.get(..octets.len().min(usize::from(u16::MAX))).unwrap_or_default());
+    out.extend_from_slice(
+        octets.get(..octets.len().min(usize::from(u16::MAX))).unwrap_or_default(),
+    );
 }
 
 fn take_part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
