@@ -192,8 +192,8 @@ const FREQUENCY: usize = 1;
 /// From an oven's to a crystal's in a draught.
 const WANDERS: [f64; 9] = [1e-10, 3e-10, 1e-9, 3e-9, 1e-8, 3e-8, 1e-7, 3e-7, 1e-6];
 /// Log of what is believed of each before anything was measured.
-const PRIOR: [f64; 9] = [-2.5, -2.0, -1.8, -1.8, -2.0, -2.5, -3.0, -4.0, -5.0];
-const TO_NEIGHBOUR: f64 = 0.01;
-const TO_ANY: f64 = 0.001;
+const PRIOR: [f64; 9] = [-2.5, -1.6, -1.2, -1.6, -2.4, -3.2, -4.0, -5.0, -6.0];
+const TO_NEIGHBOUR: f64 = 0.004;
+const TO_ANY: f64 = 0.0004;
 /// Log of the least belief in a model.
 const LEAST_WEIGHT: f64 = -23.0;

@@ -16,8 +16,9 @@ pub(crate) struct Motion {
     pub(crate) frequency: f64,
     /// Standard deviation of that.
     pub(crate) frequency_sigma: f64,
-    /// Standard deviation of its change in one second.
+    /// Standard deviation of its change in one second: what must be reckoned with, and what is most likely.
     pub(crate) wander: f64,
+    pub(crate) likely_wander: f64,
 }
 
 impl Bounds {
@@ -53,8 +54,12 @@ impl Bounds {
 
 impl Motion {
     /// Before anything is known but that it is an oscillator.
-    pub(crate) const UNKNOWN: Self =
-        Self { frequency: 0.0, frequency_sigma: UNKNOWN_FREQUENCY, wander: 1e-7 };
+    pub(crate) const UNKNOWN: Self = Self {
+        frequency: 0.0,
+        frequency_sigma: UNKNOWN_FREQUENCY,
+        wander: 1e-7,
+        likely_wander: 1e-8,
+    };
 
     /// How far the offset may stray in `age_s` seconds from where the frequency takes it.
     pub(crate) fn growth_s(&self, age_s: f64) -> f64 {
@@ -65,7 +70,7 @@ impl Motion {
 }
 
 /// What an oscillator may be off before anything is known, one standard deviation.
-pub(crate) const UNKNOWN_FREQUENCY: f64 = 3e-4;
+pub(crate) const UNKNOWN_FREQUENCY: f64 = 2e-4;
 /// How many standard deviations a bound covers.
 const SIGMAS: f64 = 4.0;
 /// What no model foresees: a change of temperature, a jolt. In seconds per second; chrony's `maxclockerror` is the same.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_units::{Frequency, Mono, Span, Timestamp};
 
-use crate::bank::{Bank, FIRST_BIAS};
 use crate::bounds::{Bounds, Motion, UNKNOWN_FREQUENCY};
+use crate::estimator::{Estimator, Measurement};
 use crate::ledger::Ledger;
 use crate::pace;
 use crate::path::{Path, Way};
@@ -78,20 +78,11 @@ pub enum Output {
     },
 }
 
-/// The bank and the instant its state is of.
-#[derive(Clone, Debug)]
-struct Estimator {
-    bank: Bank,
-    at_s: f64,
-}
-
 #[derive(Clone, Debug)]
 struct Source {
     options: SourceOptions,
     path: Path,
     track: Option<Track>,
-    /// Its place in the bank, once it has one.
-    bias: Option<usize>,
     /// Where its answers have the truth.
     bounds: Option<Bounds>,
     /// The same after each of its latest answers, oldest first.
@@ -106,16 +97,6 @@ struct Source {
     asked: u32,
     samples: u64,
     interval: Duration,
-}
-
-/// An answer on the oscillator's time.
-#[derive(Clone, Copy, Debug)]
-struct Measurement {
-    at_s: f64,
-    /// True time minus oscillator time less `base`, s.
-    offset_s: f64,
-    round_trip_s: f64,
-    way: Way,
 }
 
 impl Keeper {
@@ -158,12 +139,10 @@ impl Keeper {
 
     /// Forgets a source.
     pub fn remove_source(&mut self, id: SourceId, _now: Reading) {
-        let Some(bias) = self.sources.remove(&id).and_then(|source| source.bias) else { return };
-        if let Some(estimator) = &mut self.estimator {
-            estimator.bank.remove_bias(bias);
-        }
-        for source in self.sources.values_mut() {
-            source.bias = source.bias.map(|other| if other > bias { other - 1 } else { other });
+        if self.sources.remove(&id).is_some()
+            && let Some(estimator) = &mut self.estimator
+        {
+            estimator.remove_source(id);
         }
     }
 
@@ -231,7 +210,6 @@ impl Keeper {
         for source in self.sources.values_mut() {
             source.bounds = None;
             source.bounds_before.clear();
-            source.bias = None;
             source.track = None;
             source.pending = None;
             source.asked = 0;
@@ -279,11 +257,7 @@ impl Keeper {
         let motion = self.motion();
         let reference = self.reference(raw_s, &motion);
         let followed = reference.is_some();
-        let estimate = self.estimator.as_ref().map(|estimator| {
-            let mut bank = estimator.bank.clone();
-            bank.predict((raw_s - estimator.at_s).max(0.0));
-            bank.estimate()
-        });
+        let estimate = self.estimator.as_ref().map(|estimator| estimator.estimate_at(raw_s));
         let error_of = |offset_s: f64| self.error_of(offset_s, raw_s, now);
         let bounds = self.bounds.map(|bounds| bounds.at(raw_s, &motion));
         let (earliest, latest) = bounds.map_or((-UNKNOWN_BOUND, UNKNOWN_BOUND), |bounds| {
@@ -450,38 +424,20 @@ impl Keeper {
         select(&voices, &rules, own.map(|own| own.at(common_s, motion)))
     }
 
-    /// Gives the bank one measurement.
+    /// Gives the estimator one measurement.
     fn take_in(&mut self, id: SourceId, measured: &Measurement) {
-        let Some(source) = self.sources.get_mut(&id) else { return };
-        let law = source.path.law(measured.round_trip_s);
-        let bias_sigma_s = BIAS_SHARE * source.path.floor_s() / 2.0;
-        let Some(Estimator { bank, at_s }) = &mut self.estimator else {
-            let (frequency, sigma) = self.initial_frequency;
-            let bank =
-                Bank::new(measured.offset_s, law.variance().sqrt(), bias_sigma_s, frequency, sigma);
-            source.bias = Some(FIRST_BIAS);
-            self.estimator = Some(Estimator { bank, at_s: measured.at_s });
+        let sources = &self.sources;
+        let path_of = |id: SourceId| sources.get(&id).map(|source| &source.path);
+        let Some(path) = path_of(id) else { return };
+        let Some(estimator) = &mut self.estimator else {
+            self.estimator = Some(Estimator::new(id, measured, path, self.initial_frequency));
             return;
         };
-        let elapsed_s = measured.at_s - *at_s;
-        // One that waited for the others to agree may be a little older than the bank.
-        let late = if elapsed_s < 0.0 { elapsed_s * bank.estimate().frequency } else { 0.0 };
-        bank.predict(elapsed_s.max(0.0));
-        *at_s = at_s.max(measured.at_s);
-        let bias = match source.bias {
-            Some(bias) => {
-                if measured.way == Way::New {
-                    bank.reset_bias(bias, bias_sigma_s);
-                }
-                bias
+        let surprise = estimator.take_in(id, measured, path_of);
+        if surprise > SURPRISING && self.updates >= SETTLED {
+            if let Some(source) = self.sources.get_mut(&id) {
+                source.interval = Duration::ZERO;
             }
-            None => *source.bias.insert(bank.add_bias(bias_sigma_s)),
-        };
-        let (expected_s, sigma_s) = bank.expect(bias);
-        let surprise_s = (measured.offset_s - late - expected_s).abs() - law.reach_s();
-        bank.update(bias, measured.offset_s - late, &law);
-        if surprise_s > SURPRISING * sigma_s && self.updates >= SETTLED {
-            source.interval = Duration::ZERO;
             let spacing = Duration::from_secs(8);
             self.outputs.push_back(Output::Burst { source: id, questions: 1, spacing });
         }
@@ -489,8 +445,8 @@ impl Keeper {
 
     fn set_pace(&mut self, id: SourceId) {
         let Some(estimator) = &self.estimator else { return };
-        let estimate = estimator.bank.estimate();
-        let since_start_s = estimator.at_s - self.first_answer_s.unwrap_or(estimator.at_s);
+        let estimate = estimator.estimate();
+        let since_start_s = self.first_answer_s.map_or(0.0, |first_s| estimator.at_s() - first_s);
         let Some(source) = self.sources.get_mut(&id) else { return };
         let (interval, burst) = pace::advise(
             &source.path,
@@ -515,9 +471,7 @@ impl Keeper {
         }
         let Some(estimator) = &self.estimator else { return };
         let raw_s = self.ledger.raw_s(now.mono);
-        let mut bank = estimator.bank.clone();
-        bank.predict((raw_s - estimator.at_s).max(0.0));
-        let estimate = bank.estimate();
+        let estimate = estimator.estimate_at(raw_s);
         let error = self.error_of(estimate.offset_s, raw_s, now);
         if self.last_update == Some(now.mono) {
             self.last_correction = error;
@@ -558,11 +512,12 @@ impl Keeper {
     fn motion(&self) -> Motion {
         match &self.estimator {
             Some(estimator) => {
-                let estimate = estimator.bank.estimate();
+                let estimate = estimator.estimate();
                 Motion {
                     frequency: estimate.frequency,
                     frequency_sigma: estimate.frequency_sigma,
                     wander: estimate.wander,
+                    likely_wander: estimate.likely_wander,
                 }
             }
             None => Motion {
@@ -610,7 +565,6 @@ impl Source {
             options,
             path: Path::new(),
             track: None,
-            bias: None,
             bounds: None,
             bounds_before: VecDeque::new(),
             state: SourceState::Waiting,
@@ -640,20 +594,12 @@ impl Source {
         self.last = Some(*sample);
         self.last_answer = Some(now.mono);
         measured.way = self.path.learn_delay(measured.round_trip_s);
-        let law = self.path.law(measured.round_trip_s);
         match &mut self.track {
             Some(track) => {
-                if measured.way == Way::New {
-                    track.shift(self.path.floor_s());
-                }
-                track.update(measured.offset_s, &law, measured.at_s, motion.wander);
+                track.update(&measured, &self.path, motion.likely_wander);
                 self.path.believe(track.shares());
             }
-            None => {
-                let (frequency, sigma) = initial_frequency;
-                self.track =
-                    Some(Track::new(measured.offset_s, &law, measured.at_s, frequency, sigma));
-            }
+            None => self.track = Some(Track::new(&measured, &self.path, initial_frequency)),
         }
         let half_s = measured.round_trip_s / 2.0
             + (sample.root_delay.half() + sample.root_dispersion + sample.precision.as_span())
@@ -687,8 +633,6 @@ impl Source {
 
 /// How many answers back the bounds of a source are remembered.
 const BOUNDS_REMEMBERED: usize = 8;
-/// A bias of the way as a part of half its least round trip, one standard deviation.
-const BIAS_SHARE: f64 = 0.3;
 /// A frequency remembered is trusted no more than this, one standard deviation.
 const LEAST_REMEMBERED_SKEW: f64 = 1e-7;
 /// For how long the first source that answers waits for the others, s.

@@ -22,14 +22,15 @@
 mod adjustment;
 mod bank;
 mod bounds;
+mod estimator;
 mod gaussian;
 pub mod guard;
 mod keeper;
+pub mod leap;
 mod ledger;
 mod memory;
 mod pace;
 mod path;
-pub mod leap;
 mod reading;
 mod sample;
 mod selection;

@@ -29,11 +29,11 @@ pub(crate) fn advise(
     // As long as the frequency alone makes more of an error than one measurement has, until the next one.
     let before_s = before.as_secs_f64().max(shortest_s);
     let strays = estimate.frequency_sigma * before_s > noise_s;
-    let floor_unknown = path.floor_sigma_s() / 2.0 > noise_s;
+    let floor_unknown = path.floor_sigma_s() > noise_s / 2.0;
     let grows = samples >= SAMPLES_BEFORE_GROWTH && !strays && !floor_unknown && !before.is_zero();
     let interval_s = wanted_s.min(if grows { before_s * 2.0 } else { before_s });
-    let soon_s = EARLY.iter().copied().find(|soon_s| *soon_s > since_start_s);
-    let burst = soon_s.filter(|soon_s| strays && *soon_s < shortest_s);
+    let soon_s = EARLY.iter().copied().find(|soon_s| *soon_s > since_start_s + 1.0);
+    let burst = soon_s.filter(|soon_s| strays && *soon_s - since_start_s < 0.75 * shortest_s);
     (
         Duration::from_secs_f64(interval_s),
         burst.map(|soon_s| Duration::from_secs_f64(soon_s - since_start_s)),
@@ -45,5 +45,5 @@ const SHARE_OF_WANDER_TIME: f64 = 0.65;
 const SAMPLES_BEFORE_GROWTH: u64 = 12;
 const LEARNING_S: f64 = 10_800.0;
 const LONGEST_WHILE_LEARNING_S: f64 = 448.0;
-/// When to ask once more in the first minute, seconds after the first answer.
-const EARLY: [f64; 3] = [12.0, 24.0, 44.0];
+/// When to ask once more at the beginning, seconds after the first answer.
+const EARLY: [f64; 7] = [12.0, 24.0, 44.0, 96.0, 160.0, 224.0, 288.0];

@@ -39,6 +39,24 @@ pub(crate) struct ErrorLaw {
     halves_s: [f64; SHARES.len()],
 }
 
+/// What a path is thought to be like, to tell whether that has changed enough to think again about what was measured over it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Character {
+    floor_s: f64,
+    excess_s: f64,
+    noise_s: f64,
+    share_up: f64,
+}
+
+impl Character {
+    /// Whether measurements would now be weighed differently.
+    pub(crate) fn differs_from(&self, before: &Self) -> bool {
+        (self.floor_s - before.floor_s).abs() > NOTICEABLE * before.noise_s
+            || (self.share_up - before.share_up).abs() > NOTICEABLE
+            || (self.excess_s / before.excess_s.max(STAMP_S)).ln().abs() > NOTICEABLE
+    }
+}
+
 /// What a round trip says about the way it went.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Way {
@@ -134,6 +152,16 @@ impl Path {
     /// Believes each share of the queueing on the way up as told.
     pub(crate) fn believe(&mut self, shares: [f64; SHARES.len()]) {
         self.shares = shares;
+    }
+
+    /// What it is like, in short.
+    pub(crate) fn character(&self) -> Character {
+        Character {
+            floor_s: self.floor_s(),
+            excess_s: self.excess_s(),
+            noise_s: self.noise_s(),
+            share_up: self.share_up(),
+        }
     }
 
     /// How much of the queueing is believed to be on the way up, 0 to 1.
@@ -347,6 +375,8 @@ const STAMP_S: f64 = 4e-9;
 const STAMP_SHARE: f64 = 0.01;
 /// Standard deviation of the error of a measurement as a part of the mean excess, if the queues are alike both ways.
 const NOISE_OF_EXCESS: f64 = 0.35;
+/// A change by so much, of the noise or of one, is worth another look.
+const NOTICEABLE: f64 = 0.15;
 /// How many measurements follow no law.
 const STRAYING: f64 = 0.01;
 /// Points of the quadrature.

@@ -1,7 +1,10 @@
 //! One source seen alone: which side of the way its queues are on.
 
+use std::collections::VecDeque;
+
+use crate::estimator::Measurement;
 use crate::gaussian::Gaussian;
-use crate::path::{ErrorLaw, INITIAL_SHARES, SHARES};
+use crate::path::{Character, ErrorLaw, INITIAL_SHARES, Path, SHARES, Way};
 
 /// One estimator for each opinion of how the queueing is shared between the two directions.
 ///
@@ -9,6 +12,16 @@ use crate::path::{ErrorLaw, INITIAL_SHARES, SHARES};
 /// estimates serve for nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
+    /// Where the oldest measurement kept found it.
+    anchor: Option<Opinions>,
+    window: VecDeque<Measurement>,
+    opinions: Opinions,
+    initial_frequency: (f64, f64),
+    character: Character,
+}
+
+#[derive(Clone, Debug)]
+struct Opinions {
     states: Vec<Gaussian>,
     /// Logs of the beliefs.
     weights: [f64; SHARES.len()],
@@ -16,31 +29,85 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    /// Begins with a first measurement at `at_s`.
-    pub(crate) fn new(
-        measured_s: f64,
-        law: &ErrorLaw,
-        at_s: f64,
-        frequency: f64,
-        frequency_sigma: f64,
-    ) -> Self {
-        let state = Gaussian::new(
-            vec![measured_s, frequency, 0.0],
-            &[law.variance(), frequency_sigma * frequency_sigma, 0.0],
-        );
-        Self { states: vec![state; SHARES.len()], weights: INITIAL_SHARES.map(f64::ln), at_s }
+    /// Begins with a first measurement.
+    pub(crate) fn new(measured: &Measurement, path: &Path, initial_frequency: (f64, f64)) -> Self {
+        Self {
+            anchor: None,
+            window: VecDeque::from([*measured]),
+            opinions: Opinions::new(measured, &path.law(measured.round_trip_s), initial_frequency),
+            initial_frequency,
+            character: path.character(),
+        }
     }
 
     /// Takes in a measurement; the oscillator is taken to wander as others found out.
-    pub(crate) fn update(&mut self, measured_s: f64, law: &ErrorLaw, at_s: f64, wander: f64) {
-        let elapsed_s = (at_s - self.at_s).max(0.0);
-        self.at_s = self.at_s.max(at_s);
+    pub(crate) fn update(&mut self, measured: &Measurement, path: &Path, wander: f64) {
+        if measured.way == Way::New {
+            self.opinions.shift(path.floor_s());
+            self.anchor = Some(self.opinions.clone());
+            self.window.clear();
+        }
+        self.opinions.update(measured, &path.law(measured.round_trip_s), wander);
+        if self.window.len() == KEPT
+            && let Some(oldest) = self.window.pop_front()
+        {
+            let law = path.law(oldest.round_trip_s);
+            match &mut self.anchor {
+                Some(anchor) => anchor.update(&oldest, &law, wander),
+                None => self.anchor = Some(Opinions::new(&oldest, &law, self.initial_frequency)),
+            }
+        }
+        self.window.push_back(*measured);
+        let character = path.character();
+        if character.differs_from(&self.character) {
+            self.character = character;
+            self.think_again(path, wander);
+        }
+    }
+
+    /// How much each of [`SHARES`] is believed.
+    pub(crate) fn shares(&self) -> [f64; SHARES.len()] {
+        self.opinions.weights.map(f64::exp)
+    }
+
+    /// Weighs the measurements kept by what the way is now thought to be like.
+    fn think_again(&mut self, path: &Path, wander: f64) {
+        let mut opinions = self.anchor.clone();
+        for measured in &self.window {
+            let law = path.law(measured.round_trip_s);
+            match &mut opinions {
+                Some(opinions) => opinions.update(measured, &law, wander),
+                None => opinions = Some(Opinions::new(measured, &law, self.initial_frequency)),
+            }
+        }
+        if let Some(opinions) = opinions {
+            self.opinions = opinions;
+        }
+    }
+}
+
+impl Opinions {
+    fn new(measured: &Measurement, law: &ErrorLaw, (frequency, sigma): (f64, f64)) -> Self {
+        let state = Gaussian::new(
+            vec![measured.offset_s, frequency, 0.0],
+            &[law.variance(), sigma * sigma, 0.0],
+        );
+        Self {
+            states: vec![state; SHARES.len()],
+            weights: INITIAL_SHARES.map(f64::ln),
+            at_s: measured.at_s,
+        }
+    }
+
+    fn update(&mut self, measured: &Measurement, law: &ErrorLaw, wander: f64) {
+        let elapsed_s = (measured.at_s - self.at_s).max(0.0);
+        self.at_s = self.at_s.max(measured.at_s);
         for (share, (state, weight)) in self.states.iter_mut().zip(&mut self.weights).enumerate() {
             state.advance(elapsed_s, wander);
             let (mean, variance) = state.sum_of(0, NOTHING);
             let product =
-                law.with_share(share).combine(measured_s - mean, variance.sqrt().max(1e-12));
-            state.condition(0, NOTHING, measured_s - product.mean, product.variance);
+                law.with_share(share).combine(measured.offset_s - mean, variance.sqrt().max(1e-12));
+            state.condition(0, NOTHING, measured.offset_s - product.mean, product.variance);
             *weight = *weight * MEMORY
                 + INITIAL_SHARES[share].ln() * (1.0 - MEMORY)
                 + product.evidence.max(1e-290).ln();
@@ -53,15 +120,10 @@ impl Track {
     }
 
     /// The way changed: where it leads is as uncertain as `sigma_s` says.
-    pub(crate) fn shift(&mut self, sigma_s: f64) {
+    fn shift(&mut self, sigma_s: f64) {
         for state in &mut self.states {
             state.widen(0, sigma_s * sigma_s);
         }
-    }
-
-    /// How much each of [`SHARES`] is believed.
-    pub(crate) fn shares(&self) -> [f64; SHARES.len()] {
-        self.weights.map(f64::exp)
     }
 }
 
@@ -70,3 +132,5 @@ const NOTHING: usize = 2;
 /// How much of what was believed remains when one more measurement comes.
 const MEMORY: f64 = 0.995;
 const LEAST: f64 = -30.0;
+/// Measurements kept.
+const KEPT: usize = 128;

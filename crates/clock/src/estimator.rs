@@ -1,0 +1,202 @@
+//! The estimate of offset and frequency, and the latest measurements it was made from.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::SourceId;
+use crate::bank::{Bank, Estimate, FIRST_BIAS};
+use crate::path::{Character, ErrorLaw, Path, Way};
+
+/// An answer on the oscillator's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measurement {
+    pub(crate) at_s: f64,
+    /// True time minus oscillator time less a constant base, s.
+    pub(crate) offset_s: f64,
+    pub(crate) round_trip_s: f64,
+    pub(crate) way: Way,
+}
+
+/// A [`Bank`] with a memory.
+///
+/// What a measurement is worth depends on what the way is like, which is learned slowly: the first measurements are weighed badly. So
+/// the latest ones are kept, and when the opinion of a way has changed they are taken in again from the beginning.
+#[derive(Clone, Debug)]
+pub(crate) struct Estimator {
+    /// The state before the oldest measurement kept; `None` if that is the first of all.
+    anchor: Option<State>,
+    window: VecDeque<(SourceId, Measurement)>,
+    state: State,
+    initial_frequency: (f64, f64),
+    characters: BTreeMap<SourceId, Character>,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    bank: Bank,
+    at_s: f64,
+    /// The place of each source's bias in the bank.
+    biases: BTreeMap<SourceId, usize>,
+}
+
+impl Estimator {
+    /// Begins with a first measurement and what is known of the frequency: its value and standard deviation.
+    pub(crate) fn new(
+        id: SourceId,
+        measured: &Measurement,
+        path: &Path,
+        initial_frequency: (f64, f64),
+    ) -> Self {
+        Self {
+            anchor: None,
+            window: VecDeque::from([(id, *measured)]),
+            state: State::new(id, measured, path, initial_frequency),
+            initial_frequency,
+            characters: BTreeMap::from([(id, path.character())]),
+        }
+    }
+
+    /// Takes in a measurement. Returns by how many standard deviations it was beyond what was foreseen and its way explains.
+    pub(crate) fn take_in<'a>(
+        &mut self,
+        id: SourceId,
+        measured: &Measurement,
+        path_of: impl Fn(SourceId) -> Option<&'a Path>,
+    ) -> f64 {
+        let Some(path) = path_of(id) else { return 0.0 };
+        if measured.way == Way::New {
+            // What was measured over the old way cannot be weighed by what the new one is like.
+            self.anchor = Some(self.state.clone());
+            self.window.clear();
+        }
+        let surprise = self.state.take_in(id, measured, path);
+        if self.window.len() == KEPT {
+            self.drop_oldest(&path_of);
+        }
+        self.window.push_back((id, *measured));
+        let character = path.character();
+        let changed = self.characters.get(&id).is_none_or(|before| character.differs_from(before));
+        if changed {
+            self.characters.insert(id, character);
+            self.think_again(&path_of);
+        }
+        surprise
+    }
+
+    /// Forgets a source. What it contributed stays.
+    pub(crate) fn remove_source(&mut self, id: SourceId) {
+        self.state.remove_source(id);
+        self.characters.remove(&id);
+        self.anchor = Some(self.state.clone());
+        self.window.clear();
+    }
+
+    /// What is believed at the last measurement.
+    pub(crate) fn estimate(&self) -> Estimate {
+        self.state.bank.estimate()
+    }
+
+    /// What is believed at the oscillator time `at_s`.
+    pub(crate) fn estimate_at(&self, at_s: f64) -> Estimate {
+        let mut bank = self.state.bank.clone();
+        bank.predict((at_s - self.state.at_s).max(0.0));
+        bank.estimate()
+    }
+
+    /// The oscillator time of the last measurement, s.
+    pub(crate) fn at_s(&self) -> f64 {
+        self.state.at_s
+    }
+
+    fn drop_oldest<'a>(&mut self, path_of: &impl Fn(SourceId) -> Option<&'a Path>) {
+        let Some((id, oldest)) = self.window.pop_front() else { return };
+        let Some(path) = path_of(id) else { return };
+        match &mut self.anchor {
+            Some(anchor) => {
+                anchor.take_in(id, &oldest, path);
+            }
+            None => self.anchor = Some(State::new(id, &oldest, path, self.initial_frequency)),
+        }
+    }
+
+    fn think_again<'a>(&mut self, path_of: &impl Fn(SourceId) -> Option<&'a Path>) {
+        let mut state = self.anchor.clone();
+        for (id, measured) in &self.window {
+            let Some(path) = path_of(*id) else { continue };
+            match &mut state {
+                Some(state) => {
+                    state.take_in(*id, measured, path);
+                }
+                None => state = Some(State::new(*id, measured, path, self.initial_frequency)),
+            }
+        }
+        if let Some(state) = state {
+            self.state = state;
+        }
+    }
+}
+
+impl State {
+    fn new(
+        id: SourceId,
+        measured: &Measurement,
+        path: &Path,
+        initial_frequency: (f64, f64),
+    ) -> Self {
+        let law = path.law(measured.round_trip_s);
+        let (frequency, sigma) = initial_frequency;
+        let bank = Bank::new(
+            measured.offset_s,
+            law.variance().sqrt(),
+            bias_sigma_s(path),
+            frequency,
+            sigma,
+        );
+        Self { bank, at_s: measured.at_s, biases: BTreeMap::from([(id, FIRST_BIAS)]) }
+    }
+
+    fn take_in(&mut self, id: SourceId, measured: &Measurement, path: &Path) -> f64 {
+        let law: ErrorLaw = path.law(measured.round_trip_s);
+        let elapsed_s = measured.at_s - self.at_s;
+        // One that waited for the others to agree may be a little older than the bank.
+        let late = if elapsed_s < 0.0 { elapsed_s * self.bank.estimate().frequency } else { 0.0 };
+        let offset_s = measured.offset_s - late;
+        self.bank.predict(elapsed_s.max(0.0));
+        self.at_s = self.at_s.max(measured.at_s);
+        let bias = match self.biases.get(&id) {
+            Some(bias) => {
+                if measured.way == Way::New {
+                    self.bank.reset_bias(*bias, bias_sigma_s(path));
+                }
+                *bias
+            }
+            None => {
+                let bias = self.bank.add_bias(bias_sigma_s(path));
+                self.biases.insert(id, bias);
+                bias
+            }
+        };
+        let (expected_s, sigma_s) = self.bank.expect(bias);
+        self.bank.update(bias, offset_s, &law);
+        ((offset_s - expected_s).abs() - law.reach_s()) / sigma_s.max(1e-12)
+    }
+
+    fn remove_source(&mut self, id: SourceId) {
+        let Some(removed) = self.biases.remove(&id) else { return };
+        self.bank.remove_bias(removed);
+        for bias in self.biases.values_mut() {
+            if *bias > removed {
+                *bias -= 1;
+            }
+        }
+    }
+}
+
+/// What is known of the bias of a way before anything was measured over it: half its delay bounds it.
+fn bias_sigma_s(path: &Path) -> f64 {
+    BIAS_SHARE * path.floor_s() / 2.0
+}
+
+/// A bias of the way as a part of half its least round trip, one standard deviation.
+const BIAS_SHARE: f64 = 0.3;
+/// Measurements kept.
+const KEPT: usize = 128;
