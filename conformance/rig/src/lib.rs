@@ -6,12 +6,15 @@
 //! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
 //! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
+//! | `clock-proof` | in a guest: steers the kernel's clock for real and looks whether it did |
 //! | `no-clock` | starts another program behind a filter in which setting a clock does nothing and says it did |
 //!
 //! Start at [`load`], the generator's loop. It writes whole frames to one end of a pair of virtual interfaces
 //! ([`tap`], [`frame`]), so neither client addresses nor the client's protocol stack cost anything; requests are made
 //! beforehand ([`material`]), NTS ones through key establishments with the server itself ([`establish`]). What the
 //! server spent is read from the kernel's accounts of its processes ([`spent`]).
+//!
+//! What sets a clock behind the back of what is tested is in [`guest`] and works in our guests alone.
 //!
 //! Deliberately absent: any statistics over runs. A program measures one run and prints it as one JSON object.
 
@@ -20,6 +23,7 @@
 
 pub mod establish;
 pub mod frame;
+pub mod guest;
 pub mod load;
 pub mod material;
 pub mod spent;

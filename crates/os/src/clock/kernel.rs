@@ -62,13 +62,11 @@ impl KernelClock {
 
     /// Ends what the kernel may still be doing to the clock on behalf of somebody before us.
     fn take_over(&mut self) -> io::Result<()> {
-        if self.taken_over {
-            return Ok(());
+        if !self.taken_over {
+            adjtime(&mut takeover())?;
+            self.taken_over = true;
+            self.stepped_at = Some(super::monotonic());
         }
-        for mut step in takeover() {
-            adjtime(&mut step)?;
-        }
-        self.taken_over = true;
         Ok(())
     }
 
@@ -149,20 +147,15 @@ impl std::error::Error for NoRight {
     }
 }
 
-/// The requests that end whatever moves the clock apart from its rate. Each is harmless to a clock nobody steers.
-fn takeover() -> [libc::timex; 3] {
-    // An offset the kernel's loop works off is only replaced while the loop is on …
-    let mut no_offset = timex();
-    no_offset.modes = libc::ADJ_STATUS | libc::ADJ_OFFSET;
-    no_offset.status = libc::STA_PLL | libc::STA_UNSYNC;
-    // … which is then switched off, with every bit that was set.
-    let mut no_loop = timex();
-    no_loop.modes = libc::ADJ_STATUS;
-    no_loop.status = libc::STA_UNSYNC;
-    // What adjtime(3) left over.
-    let mut no_adjtime = timex();
-    no_adjtime.modes = libc::ADJ_OFFSET_SINGLESHOT;
-    [no_offset, no_loop, no_adjtime]
+/// The request that ends whatever moves the clock apart from its rate. Harmless to a clock nobody steers.
+///
+/// A step by nothing makes the kernel forget at once what its loop and `adjtime(3)` still had to do, where ending either by its own
+/// means takes effect up to a second later. Every status bit goes, so the loop is off.
+fn takeover() -> libc::timex {
+    let mut request = step_request(Span::ZERO);
+    request.modes |= libc::ADJ_STATUS;
+    request.status = libc::STA_UNSYNC;
+    request
 }
 
 fn rate_request(rate: Rate) -> libc::timex {
