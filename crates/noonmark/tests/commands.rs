@@ -155,9 +155,24 @@ fn daemon(folder: &Folder, answer: Vec<u8>) -> String {
 
 #[test]
 fn the_state_of_a_daemon_is_shown_and_judged() {
-    for (ready, status) in [(true, 0), (false, 1)] {
-        let folder = Folder::new(&format!("status-{ready}"));
-        let state = json!({ "schema": 1, "version": "0.1.0", "ready": ready, "counters": { "ntp": { "received": 7 } } });
+    for (ready, role, status) in [
+        (true, json!({ "state": "ready" }), 0),
+        (false, json!({ "state": "starting" }), 1),
+        (
+            true,
+            json!({ "state": "ready", "last_end": "signal 9", "last_end_seconds_ago": 10.5 }),
+            1,
+        ),
+        (
+            true,
+            json!({ "state": "ready", "last_end": "signal 9", "last_end_seconds_ago": 4000 }),
+            0,
+        ),
+        (false, json!({ "state": "hung", "silent_seconds": 7.5 }), 2),
+    ] {
+        let folder = Folder::new(&format!("status-{}", role["last_end_seconds_ago"]));
+        let state = json!({ "schema": 1, "version": "0.1.0", "ready": ready, "roles": [role],
+            "counters": { "ntp": { "received": 7 } } });
         let socket = daemon(&folder, state.to_string().into_bytes());
         let people = noonmark(&["status", "--socket", &socket]);
         assert_eq!(people.status.code(), Some(status));
