@@ -4,7 +4,10 @@
 //! interfaces; servers are pinned to one processor and the generator to another. In every round each server is driven in
 //! turn, so that what else the machine does falls on all alike. The figure of a server is the least processor time per
 //! answer of all rounds; what is judged is the quotient of two such figures. `docs/performance.md` has the method.
+//!
+//! `cargo xtask bench accuracy` is of another kind: nothing is timed, a clock is kept in virtual time (`docs/accuracy.md`).
 
+mod accuracy;
 mod certificate;
 mod figure;
 mod ke;
@@ -28,6 +31,8 @@ enum Subject {
     Server(Wish),
     /// Processor time per key establishment with a P-256 certificate: noonmarkd beside ntpd-rs
     Ke(Wish),
+    /// How far the clock is off in simulation, beside chronyd's figures in the same conditions
+    Accuracy(accuracy::Wish),
 }
 
 /// How to measure.
@@ -55,9 +60,10 @@ impl Wish {
 /// # Errors
 /// What could not be started, or gave wrong answers.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
-    let (wish, figures) = match arguments.subject {
-        Subject::Server(wish) => (wish, server::measure(wish)?),
-        Subject::Ke(wish) => (wish, ke::measure(wish)?),
+    let (wish, figures) = match &arguments.subject {
+        Subject::Server(wish) => (*wish, server::measure(*wish)?),
+        Subject::Ke(wish) => (*wish, ke::measure(*wish)?),
+        Subject::Accuracy(wish) => return accuracy::run(wish).map(|()| ExitCode::SUCCESS),
     };
     if wish.json {
         print!("{}", figure::as_json(&figures)?);
