@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use noonmark_units::Mono;
 
 use crate::member::Peer;
-use crate::{Endpoint, Family, SourceKind, SourceSpec};
+use crate::{Endpoint, Family, SourceKind, SourceSpec, SourceStatus, Tally};
 
 /// A [`SourceSpec`] and the servers known for it.
 pub(crate) struct Group {
@@ -132,6 +132,24 @@ impl Group {
         let peer = self.candidates.remove(place);
         self.candidates.push(peer.clone());
         Some(peer)
+    }
+
+    /// Where a name without any server stands.
+    pub(crate) fn status(&self, place: usize) -> SourceStatus {
+        SourceStatus {
+            id: None,
+            place,
+            name: self.spec.kind.name().to_owned(),
+            address: None,
+            nts: None,
+            interleaved: false,
+            reach: 0,
+            interval: self.spec.polling().shortest(),
+            next_question: None,
+            last: None,
+            gave_up: None,
+            tally: Tally::default(),
+        }
     }
 
     /// When [`begin_lookup`](Self::begin_lookup) has something to do.

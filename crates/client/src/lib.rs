@@ -42,6 +42,7 @@ mod schedule;
 mod socket;
 mod sources;
 mod spec;
+mod status;
 
 pub use action::{Action, Removal, SourceEvent};
 pub use association::{Association, MAX_WAITING_OUTPUTS, Output};
@@ -57,3 +58,4 @@ pub use runner::{Runner, RunnerSettings, Wanted};
 pub use socket::{Outlet, first_reachable};
 pub use sources::Sources;
 pub use spec::{DEFAULT_MAX_SOURCES, Endpoint, SourceKind, SourceSpec};
+pub use status::{NtsStatus, SourceStatus, Tally};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use noonmark_clock::{Sample, SourceId};
 use noonmark_units::Mono;
 
-use crate::{Association, Endpoint, Exchange};
+use crate::{Association, Endpoint, Exchange, NtsStatus, SourceStatus, Tally};
 
 /// One association, and what belongs to it.
 pub(crate) struct Member {
@@ -27,9 +27,33 @@ pub(crate) struct Member {
     pub(crate) ke_failures: u32,
     /// What its last usable answer said.
     pub(crate) last: Option<Exchange>,
+    pub(crate) tally: Tally,
 }
 
 impl Member {
+    /// Where it stands, under the name `name` of the configuration.
+    pub(crate) fn status(&self, name: String) -> SourceStatus {
+        let association = &self.association;
+        SourceStatus {
+            id: Some(self.id),
+            place: self.group,
+            name,
+            address: self.address,
+            nts: association.cookies_left().map(|cookies| NtsStatus {
+                aead: association.aead(),
+                cookies,
+                failures: self.ke_failures,
+            }),
+            interleaved: association.is_interleaved(),
+            reach: association.reach(),
+            interval: association.interval(),
+            next_question: (!association.is_over()).then(|| association.next_question()),
+            last: self.last,
+            gave_up: association.gave_up(),
+            tally: self.tally.clone(),
+        }
+    }
+
     /// Whether this is the server it asks.
     pub(crate) fn is_at(&self, peer: &Peer) -> bool {
         self.peer == *peer

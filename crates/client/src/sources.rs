@@ -20,7 +20,7 @@ use crate::kept::{self, Kept};
 use crate::member::{Member, Peer, sample};
 use crate::{
     Action, Association, Endpoint, KeFailure, Output, Plan, Refusal, Removal, Settings,
-    SourceEvent, SourceSpec,
+    SourceEvent, SourceSpec, SourceStatus, Tally,
 };
 
 /// The whole of keeping time from servers, without sockets, clocks or resolver: every association, which servers are asked for a
@@ -273,6 +273,33 @@ impl<K: Keep> Sources<K> {
         restored
     }
 
+    /// Where each source stands, in the order of the configuration; names without a server too.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<SourceStatus> {
+        let mut all = Vec::new();
+        for (place, group) in self.groups.iter().enumerate() {
+            let members = self.members.iter().filter(|member| member.group == place);
+            let before = all.len();
+            all.extend(members.map(|member| {
+                let name = match &member.peer {
+                    Peer::KeyServer(endpoint) => endpoint.host.clone(),
+                    Peer::Address(_) => group.spec.kind.name().to_owned(),
+                };
+                member.status(name)
+            }));
+            if all.len() == before {
+                all.push(group.status(place));
+            }
+        }
+        all
+    }
+
+    /// The address a source is asked at; `None` if it is not known, or the source is not.
+    #[must_use]
+    pub fn address(&self, id: SourceId) -> Option<SocketAddr> {
+        self.members.iter().find(|member| member.id == id)?.address
+    }
+
     /// The keeper behind the sources.
     pub const fn keeper(&self) -> &K {
         &self.keeper
@@ -316,11 +343,13 @@ impl<K: Keep> Sources<K> {
         let id = member.id;
         match output {
             Output::Transmit(datagram) => {
+                member.tally.asked += 1;
                 if let Some(to) = member.address {
                     self.actions.push_back(Action::Transmit { id, to, datagram });
                 }
             }
             Output::Measured(exchange) => {
+                member.tally.measured += 1;
                 member.last = Some(exchange);
                 let is_loop = exchange.stratum > 1 && self.own_ids.contains(&exchange.reference_id);
                 self.note_reach(place);
@@ -332,12 +361,14 @@ impl<K: Keep> Sources<K> {
                 }
             }
             Output::Unanswered => {
+                member.tally.unanswered += 1;
                 if member.is_kept {
                     self.keeper.handle_unanswered(id, now);
                 }
                 self.note_reach(place);
             }
             Output::Refused(refusal) => {
+                *member.tally.refused.entry(refusal.name()).or_default() += 1;
                 // A proven answer without time closes its question; any other leaves it open.
                 if matches!(&refusal, Refusal::Unusable { exchange, .. } if exchange.authenticated)
                 {
@@ -347,6 +378,7 @@ impl<K: Keep> Sources<K> {
                 self.tell(SourceEvent::Refused { id, refusal });
             }
             Output::Kiss { code, authenticated } => {
+                member.tally.kisses += 1;
                 self.tell(SourceEvent::Kiss { id, code, authenticated });
             }
             Output::Rekey => {
@@ -565,6 +597,7 @@ impl<K: Keep> Sources<K> {
             added_at: now.mono,
             ke_failures: 0,
             last: None,
+            tally: Tally::default(),
         });
         self.tell(SourceEvent::Added { id, name, address });
         if let Some(address) = address {

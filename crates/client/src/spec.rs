@@ -81,6 +81,17 @@ impl SourceKind {
         }
     }
 
+    /// The name or address in the configuration; of several, the first.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Server(endpoint) | Self::Pool { name: endpoint, .. } | Self::Nts(endpoint) => {
+                &endpoint.host
+            }
+            Self::NtsPool { hosts, .. } => hosts.first().map_or("", |endpoint| &endpoint.host),
+        }
+    }
+
     /// Whether nothing unproven is taken from it.
     #[must_use]
     pub fn is_nts(&self) -> bool {

@@ -309,3 +309,30 @@ fn keys_and_cookies_outlive_a_restart_without_key_establishment() {
     assert_eq!(world.sources.restore_keys(&octets, reading), 0);
     assert!(!spent.is_empty());
 }
+
+#[test]
+fn every_source_has_a_status_even_one_without_a_server() {
+    let nts = spec(SourceKind::Nts(Endpoint::new("nts.example", 4460)));
+    let specs = vec![server("nobody.example"), nts, pool("pool.example"), server("192.0.2.9")];
+    let mut world = World::new(specs, |setting| {
+        setting.key_server("nts.example", Ok("192.0.2.1:123"));
+        setting.name("pool.example", &["192.0.2.2:123", "192.0.2.3:123"]);
+        setting.server("192.0.2.1:123", Manner::Answers);
+        setting.server("192.0.2.2:123", Manner::Kisses(*b"RATE"));
+    });
+    world.run(HOUR);
+    let all = world.sources.statuses();
+    let names: Vec<_> = all.iter().map(|status| (status.place, status.name.as_str())).collect();
+    let pool = (2, "pool.example");
+    assert_eq!(names, [(0, "nobody.example"), (1, "nts.example"), pool, pool, (3, "192.0.2.9")]);
+    assert_eq!((all[0].id, all[0].address), (None, None));
+    let keys = all[1].nts.expect("keys");
+    assert_eq!((keys.cookies, keys.failures), (8, 0));
+    assert!(keys.aead.is_some());
+    assert_eq!(all[1].reach, 0xff);
+    assert_eq!(all[1].tally.measured, all[1].tally.asked);
+    assert_eq!(all[1].interval, Duration::from_secs(64));
+    assert!(all[2].tally.kisses > 3);
+    assert_eq!(all[4].tally.unanswered, all[4].tally.asked);
+    assert!(all[4].last.is_none() && all[1].last.is_some());
+}

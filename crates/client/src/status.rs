@@ -1,0 +1,67 @@
+//! Where each source stands, as far as asking it goes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use noonmark_clock::SourceId;
+use noonmark_nts::Aead;
+use noonmark_units::Mono;
+
+use crate::{Exchange, GiveUp};
+
+/// One server that is asked, or a name that has none yet. What is believed of it is the keeper's business
+/// ([`noonmark_clock::SourceReport`], under the same number).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceStatus {
+    /// Its number; `None` for a name without a server.
+    pub id: Option<SourceId>,
+    /// Its place in the configuration, from 0.
+    pub place: usize,
+    /// The name or address in the configuration.
+    pub name: String,
+    /// Where questions go, once that is known.
+    pub address: Option<SocketAddr>,
+    /// Whether nothing unproven is taken from it.
+    pub nts: Option<NtsStatus>,
+    /// Whether its last answer was an interleaved one (RFC 9769).
+    pub interleaved: bool,
+    /// The last eight questions, the latest in the lowest bit: 1 where an answer with usable time came.
+    pub reach: u8,
+    /// From one question to the next, outside bursts.
+    pub interval: Duration,
+    /// When the next question is due.
+    pub next_question: Option<Mono>,
+    /// The last answer with usable time.
+    pub last: Option<Exchange>,
+    /// Why it is not asked any more, if it is not.
+    pub gave_up: Option<GiveUp>,
+    /// What came and went.
+    pub tally: Tally,
+}
+
+/// The keys of a source with NTS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NtsStatus {
+    /// The algorithm agreed, once keys are established.
+    pub aead: Option<Aead>,
+    /// Cookies in the jar.
+    pub cookies: usize,
+    /// Failures of key establishment since the last success.
+    pub failures: u32,
+}
+
+/// Counts of what came and went, since the source is asked.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Questions sent.
+    pub asked: u64,
+    /// Answers with usable time.
+    pub measured: u64,
+    /// Questions without an answer that counts.
+    pub unanswered: u64,
+    /// Kisses that answered a question.
+    pub kisses: u64,
+    /// Datagrams dropped, by [`Refusal::name`](crate::Refusal::name).
+    pub refused: BTreeMap<&'static str, u64>,
+}
