@@ -495,8 +495,11 @@ impl Keeper {
         let duration_s =
             wanted_s.max(error_s.abs() / self.settings.max_slew.as_ratio().abs().max(1e-9));
         let slew = Frequency::from_ratio(error_s / duration_s);
-        self.slew_ends = Some(now.mono + Duration::from_secs_f64(duration_s.min(LONGEST_SLEW_S)));
-        self.adjust(Adjustment::Rate(frequency + slew));
+        // The slew lasts `duration_s` of the oscillator; the clock that is slewed counts more or fewer.
+        let rate = frequency + slew;
+        let mono_s = duration_s.min(LONGEST_SLEW_S) * (1.0 + rate.as_ratio()).max(0.1);
+        self.slew_ends = Some(now.mono + Duration::from_secs_f64(mono_s));
+        self.adjust(Adjustment::Rate(rate));
     }
 
     fn adjust(&mut self, adjustment: Adjustment) {

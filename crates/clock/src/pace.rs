@@ -29,8 +29,10 @@ pub(crate) fn advise(
     // As long as the frequency alone makes more of an error than one measurement has, until the next one.
     let before_s = before.as_secs_f64().max(shortest_s);
     let strays = estimate.frequency_sigma * before_s > noise_s;
-    let floor_unknown = path.floor_sigma_s() > noise_s / 2.0;
-    let grows = samples >= SAMPLES_BEFORE_GROWTH && !strays && !floor_unknown && !before.is_zero();
+    let floor_unknown = path.floor_sigma_s() > 3.5 * noise_s;
+    // The noisier, the more there is to average first.
+    let wanted_samples = SAMPLES_BEFORE_GROWTH + 3.0 * (noise_s / NOISY_S).log2().max(0.0);
+    let grows = samples as f64 >= wanted_samples && !strays && !floor_unknown && !before.is_zero();
     let interval_s = wanted_s.min(if grows { before_s * 2.0 } else { before_s });
     let soon_s = EARLY.iter().copied().find(|soon_s| *soon_s > since_start_s + 1.0);
     let burst = soon_s.filter(|soon_s| strays && *soon_s - since_start_s < 0.75 * shortest_s);
@@ -41,9 +43,11 @@ pub(crate) fn advise(
 }
 
 /// The interval as a part of the time in which the wander strays as far as a measurement.
-const SHARE_OF_WANDER_TIME: f64 = 0.65;
-const SAMPLES_BEFORE_GROWTH: u64 = 12;
+const SHARE_OF_WANDER_TIME: f64 = 0.72;
+/// The interval does not grow before so many answers, and more where one is worse than [`NOISY_S`].
+const SAMPLES_BEFORE_GROWTH: f64 = 12.0;
+const NOISY_S: f64 = 0.01;
 const LEARNING_S: f64 = 10_800.0;
-const LONGEST_WHILE_LEARNING_S: f64 = 448.0;
+const LONGEST_WHILE_LEARNING_S: f64 = 440.0;
 /// When to ask once more at the beginning, seconds after the first answer.
 const EARLY: [f64; 7] = [12.0, 24.0, 44.0, 96.0, 160.0, 224.0, 288.0];
