@@ -7,6 +7,8 @@
 //! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
 //! | `clock-proof` | in a guest: steers the kernel's clock for real and looks whether it did |
+//! | `clock-truth` | in a guest and outside: what each clock shows beside the cycle counter they share |
+//! | `ntp-wire` | the other end of a guest's wire: an NTP server that serves this machine's clock |
 //! | `no-clock` | starts another program behind a filter in which setting a clock does nothing and says it did |
 //!
 //! Start at [`load`], the generator's loop. It writes whole frames to one end of a pair of virtual interfaces
@@ -28,3 +30,4 @@ pub mod load;
 pub mod material;
 pub mod spent;
 pub mod tap;
+pub mod truth;

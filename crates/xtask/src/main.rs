@@ -11,6 +11,7 @@ mod bench;
 mod build;
 mod child;
 mod fuzz;
+mod guests;
 mod interop;
 mod lint;
 mod netns;

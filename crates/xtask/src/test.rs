@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::apt::Consent;
 use crate::report::{Row, Tally, closing};
 use crate::safety::Watch;
-use crate::{build, fuzz, interop, lint, unit};
+use crate::{build, fuzz, guests, interop, lint, unit};
 
 /// What the test command takes.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Run only these stages
     #[arg(long, value_name = "STAGE", num_args = 1..)]
     only: Vec<String>,
-    /// Of the interop stage, run only cells whose name has this text
+    /// Of the stages interop and guests, run only cells whose name has this text
     #[arg(long, value_name = "TEXT")]
     cell: Option<String>,
     /// List the stages and run nothing
@@ -68,6 +68,12 @@ const STAGES: &[Stage] = &[
         budget: 6,
         about: "other implementations over NTS, in namespaces",
         run: interop::run,
+    },
+    Stage {
+        name: "guests",
+        budget: 5,
+        about: "what sets a clock, in machines with a clock of their own",
+        run: guests::run,
     },
 ];
 

@@ -1,0 +1,206 @@
+//! Stage `guests`: what sets a clock, in machines whose clock is their own.
+//!
+//! Each guest is a Debian kernel under QEMU's emulation with a file system in memory: busybox, our programs and their libraries,
+//! and a script that runs them, prints a verdict and switches off. QEMU holds no right to the clock of this machine, like
+//! everything started from here. Another experiment is another script ([`SCRIPT`]) and another list of programs; one whose guest
+//! keeps time by a server, and whose true error is wanted, is a [`truth::Wired`].
+
+mod image;
+mod kernel;
+mod machine;
+mod truth;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::apt::{self, Consent, Needed};
+use crate::build;
+use crate::peers::Peers;
+use crate::report::Tally;
+use crate::test::Wish;
+use crate::workspace::Metadata;
+use image::Image;
+use kernel::Kernel;
+use machine::Machine;
+
+/// What the machine needs.
+const TOOLS: &[Needed] = &[
+    Needed { program: "qemu-system-x86_64", package: "qemu-system-x86" },
+    Needed { program: "busybox", package: "busybox-static" },
+];
+
+/// The beginning of every guest's first script.
+const SCRIPT: &str = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs run /run
+";
+
+/// A guest and what it has to show.
+struct Experiment {
+    name: &'static str,
+    run: fn(&Place<'_>) -> Result<Vec<Promise>, String>,
+}
+
+/// What experiments share.
+struct Place<'a> {
+    kernel: &'a Kernel,
+    target: &'a Path,
+    consent: Consent,
+}
+
+/// A thing that was to be shown, and whether it was.
+type Promise = (String, Result<(), String>);
+
+const EXPERIMENTS: &[Experiment] = &[
+    Experiment { name: "kernel clock", run: kernel_clock },
+    Experiment { name: "chronyd in a guest", run: chronyd },
+];
+
+/// Boots the guests, one after the other: emulation takes a core each.
+pub fn run(wish: &Wish) -> Tally {
+    let mut tally = Tally::default();
+    let chosen = |experiment: &&Experiment| {
+        wish.cell.as_ref().is_none_or(|text| experiment.name.contains(text.as_str()))
+    };
+    let prepared = Metadata::read().and_then(|metadata| {
+        if !cfg!(target_arch = "x86_64") {
+            return Err("guests are made for x86-64 machines".to_owned());
+        }
+        apt::ensure(TOOLS, wish.consent)?;
+        let kernel = Kernel::prepare(&metadata.target_directory)?;
+        Ok((metadata.target_directory, kernel))
+    });
+    let (target, kernel) = match prepared {
+        Ok(prepared) => prepared,
+        Err(reason) => {
+            for experiment in EXPERIMENTS.iter().filter(chosen) {
+                tally.record_not_run(experiment.name, &reason);
+            }
+            return tally;
+        }
+    };
+    if let Err(problem) = build::everything() {
+        tally.record("the programs", Err(problem));
+        return tally;
+    }
+    println!("kernel: {}", kernel.package());
+    for experiment in EXPERIMENTS.iter().filter(chosen) {
+        match (experiment.run)(&Place { kernel: &kernel, target: &target, consent: wish.consent }) {
+            Ok(promises) => {
+                for (name, result) in promises {
+                    tally.record(&format!("{}: {name}", experiment.name), result);
+                }
+            }
+            Err(problem) => tally.record(experiment.name, Err(problem)),
+        }
+    }
+    tally
+}
+
+/// Steers a guest's clock for real through the crate `os`.
+fn kernel_clock(place: &Place<'_>) -> Result<Vec<Promise>, String> {
+    let script = format!("{SCRIPT}clock-proof\npoweroff -f\n");
+    let mut image = Image::new()?;
+    image.init(&script);
+    image.program("usr/bin/clock-proof", &place.target.join("debug/clock-proof"))?;
+    let machine = Machine {
+        name: "kernel-clock",
+        kernel: place.kernel,
+        image,
+        memory: 256,
+        starts_at: "2026-01-01T00:00:00",
+        wire: None,
+        page: None,
+    };
+    let console = machine.boot(place.target)?.finish(Duration::from_secs(150))?;
+    promises(&console)
+}
+
+/// The control that shows the rig itself works: another daemon, months off, sets and keeps a guest's clock.
+fn chronyd(place: &Place<'_>) -> Result<Vec<Promise>, String> {
+    let peers = Peers::prepare(place.target, place.consent)?;
+    let mut image = Image::new()?;
+    image.program("usr/bin/clock-truth", &place.target.join("debug/clock-truth"))?;
+    image.peer(&peers, Peers::CHRONYD, "peer")?;
+    let server = truth::Wired::SERVER;
+    let settings = format!("server {server} iburst minpoll 0 maxpoll 2\nmakestep 1 3\ncmdport 0\n");
+    image.file("peer/etc/chrony.conf", 0o644, settings.into_bytes());
+    let wired = truth::Wired {
+        name: "chronyd",
+        image,
+        starts_at: "2026-01-01T00:00:00",
+        start: "mkdir -p /peer/run /peer/dev /peer/proc
+mount -t devtmpfs dev /peer/dev; mount -t proc proc /peer/proc
+chroot /peer /peers/chrony/usr/sbin/chronyd -u root -d -f /etc/chrony.conf &
+",
+        seconds: 50,
+    };
+    let course = wired.run(place.kernel, place.target)?;
+    let (median, worst) = course.error_after(Duration::from_secs(25))?;
+    let within = |seen: f64, most: f64| {
+        if seen <= most { Ok(()) } else { Err(format!("{most} µs would be good")) }
+    };
+    Ok(vec![
+        (
+            format!(
+                "the counters are a constant apart, known within {:.3} µs",
+                course.uncertainty_us
+            ),
+            within(course.uncertainty_us, 5.0),
+        ),
+        (
+            format!(
+                "the true error was {median:.1} µs in the median and {worst:.1} µs at most, half a minute after the start"
+            ),
+            within(median, 10_000.0),
+        ),
+    ])
+}
+
+/// The lines `held NAME: …` and `broken NAME: …` of a console, which has to end with a verdict.
+fn promises(console: &str) -> Result<Vec<Promise>, String> {
+    let mut promises = Vec::new();
+    for line in console.lines() {
+        if let Some(held) = line.strip_prefix("held ") {
+            promises.push((held.to_owned(), Ok(())));
+        } else if let Some(broken) = line.strip_prefix("broken ") {
+            let (name, why) = broken.split_once(": ").unwrap_or((broken, "no reason was given"));
+            promises.push((name.to_owned(), Err(why.to_owned())));
+        }
+    }
+    let all_held = promises.iter().all(|(_, result)| result.is_ok());
+    let good = console.lines().any(|line| line == "verdict: good");
+    if promises.is_empty() || all_held != good {
+        return Err(format!(
+            "the guest came to no verdict:\n{}",
+            crate::child::last_lines(console, 20)
+        ));
+    }
+    Ok(promises)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_without_a_verdict_is_no_success() {
+        let check = |console: &str, expected: Option<(usize, usize)>| {
+            let counted = promises(console).ok().map(|promises| {
+                let held = promises.iter().filter(|(_, result)| result.is_ok()).count();
+                (held, promises.len() - held)
+            });
+            assert_eq!(counted, expected, "{console}");
+        };
+        check("", None);
+        check("held a: 1\n", None);
+        check("verdict: good\n", None);
+        check("held a: 1\nverdict: good\n", Some((1, 0)));
+        check("noise\nheld a: 1\nbroken b: c: d\nverdict: bad\n", Some((1, 1)));
+        check("broken b: c\nverdict: good\n", None);
+    }
+}

@@ -1,0 +1,146 @@
+//! One guest: QEMU emulating every instruction, so that its clock is its own and it needs no right to anything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::image::Image;
+use super::kernel::Kernel;
+use crate::child;
+use crate::netns::Daemon;
+
+/// What a guest is made of.
+pub struct Machine<'a> {
+    /// Its name, and that of its folder of files.
+    pub name: &'a str,
+    /// What it boots.
+    pub kernel: &'a Kernel,
+    /// What it finds when it has booted.
+    pub image: Image,
+    /// Memory in MB.
+    pub memory: u32,
+    /// The time its clock chip shows at the start, as `2026-01-01T00:00:00`.
+    pub starts_at: &'a str,
+    /// The wire it is plugged into, if there is one.
+    pub wire: Option<Wire>,
+    /// A page of memory it shares with this machine, by path, if there is one.
+    pub page: Option<PathBuf>,
+}
+
+/// Ethernet over a pair of datagram sockets of this machine. Whoever is at the other end, another guest or a program, has the two
+/// paths the other way round; no network is touched.
+pub struct Wire {
+    /// Where the guest receives.
+    pub mine: PathBuf,
+    /// Where it sends to.
+    pub theirs: PathBuf,
+}
+
+/// A guest that runs.
+pub struct Running {
+    qemu: Daemon,
+    folder: PathBuf,
+}
+
+impl Machine<'_> {
+    /// Boots it. It ends with us, whatever happens in it.
+    ///
+    /// # Errors
+    /// What the file system says, or that QEMU cannot be started.
+    pub fn boot(&self, target: &Path) -> Result<Running, String> {
+        let folder = target.join("guest/run").join(self.name);
+        let archive = folder.join("image");
+        let make = || {
+            if folder.exists() {
+                fs::remove_dir_all(&folder)?;
+            }
+            fs::create_dir_all(&folder)?;
+            self.image.write(&archive)
+        };
+        make().map_err(|e| format!("{}: {e}", folder.display()))?;
+        let command = self.command(&folder, &archive);
+        let qemu = Daemon::start(&command, format!("guest {}", self.name), &folder.join("qemu"))?;
+        Ok(Running { qemu, folder })
+    }
+
+    fn command(&self, folder: &Path, archive: &Path) -> Command {
+        let mut qemu = Command::new("qemu-system-x86_64");
+        // TCG is named: a machine may offer KVM and not be able to run a guest with it.
+        qemu.args(["-machine", "q35", "-accel", "tcg,tb-size=64", "-cpu", "max", "-smp", "1"]);
+        qemu.args([
+            "-m",
+            &self.memory.to_string(),
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
+        qemu.arg("-kernel").arg(self.kernel.image()).arg("-initrd").arg(archive);
+        qemu.args(["-append", &format!("console=ttyS0 panic=1 quiet {MARK}")]);
+        for file in ["console", "samples"] {
+            qemu.arg("-serial").arg(format!("file:{}", folder.join(file).display()));
+        }
+        qemu.args(["-rtc", &format!("base={}", self.starts_at)]);
+        match &self.wire {
+            None => {}
+            Some(Wire { mine, theirs }) => {
+                let (mine, theirs) = (mine.display(), theirs.display());
+                qemu.args(["-netdev", &format!(
+                    "dgram,id=wire,local.type=unix,local.path={mine},remote.type=unix,remote.path={theirs}"
+                )]);
+                qemu.args(["-device", "virtio-net-pci,netdev=wire,mac=52:54:00:00:00:02"]);
+            }
+        }
+        if let Some(page) = &self.page {
+            qemu.args([
+                "-object",
+                &format!(
+                    "memory-backend-file,size=1M,share=on,mem-path={},id=page",
+                    page.display()
+                ),
+            ]);
+            qemu.args(["-device", "ivshmem-plain,memdev=page"]);
+        }
+        qemu
+    }
+}
+
+impl Running {
+    /// Waits until it has switched itself off, and returns what it wrote on its console.
+    ///
+    /// # Errors
+    /// How it ended otherwise, or that it did not within `limit`, with the end of the console.
+    pub fn finish(&mut self, limit: Duration) -> Result<String, String> {
+        let started = Instant::now();
+        let how = loop {
+            match self.qemu.ended() {
+                Some(status) => break status,
+                None if started.elapsed() > limit => {
+                    break format!("still running after {} s", limit.as_secs());
+                }
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        let console = self.console();
+        if how == "exit status: 0" {
+            return Ok(console);
+        }
+        Err(format!("the guest: {how}\n{}\n{}", self.qemu.said(), child::last_lines(&console, 15)))
+    }
+
+    /// What it has written on its console so far.
+    pub fn console(&self) -> String {
+        let octets = fs::read(self.folder.join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&octets).replace('\r', "")
+    }
+
+    /// What it has written to its second serial line so far.
+    pub fn samples(&self) -> String {
+        let octets = fs::read(self.folder.join("samples")).unwrap_or_default();
+        String::from_utf8_lossy(&octets).replace('\r', "")
+    }
+}
+
+/// What programs that set clocks look for on the kernel's command line before they do.
+const MARK: &str = "noonmark.guest";

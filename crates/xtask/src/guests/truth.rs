@@ -1,0 +1,223 @@
+//! A guest whose only neighbour on the wire is this machine's clock, and how wrong the guest's clock is all the while.
+//!
+//! The neighbour (`ntp-wire`) serves this machine's clock, so that is the truth. What the guest's clock shows is compared with it by
+//! the cycle counter both have (`clock-truth`), never over the wire.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::image::Image;
+use super::kernel::Kernel;
+use super::machine::{Machine, Wire};
+use crate::netns::Daemon;
+
+/// An experiment with one guest on such a wire.
+pub struct Wired<'a> {
+    /// Its name, and that of its folder of files.
+    pub name: &'a str,
+    /// Whatever the script starts; `clock-truth` is in `/usr/bin`.
+    pub image: Image,
+    /// What the guest's clock shows at the start.
+    pub starts_at: &'a str,
+    /// Lines of the script that start what keeps the clock, and return.
+    pub start: &'a str,
+    /// For how long it is watched.
+    pub seconds: u64,
+}
+
+impl Wired<'_> {
+    /// The neighbour's address. The guest is 10.9.0.2.
+    pub const SERVER: &'static str = "10.9.0.1";
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What could not be started, or how the guest ended.
+    pub fn run(self, kernel: &Kernel, target: &Path) -> Result<Course, String> {
+        let desk = Desk::new(self.name)?;
+        let program = |name: &str| Command::new(target.join("debug").join(name));
+        let (outside_log, wire_log) = (desk.0.join("outside"), desk.0.join("wire-log"));
+        let mut outside = program("clock-truth");
+        outside.arg("outside").arg("--page").arg(desk.page()?);
+        let outside = Daemon::start(&outside, "clock-truth".into(), &outside_log)?;
+        let mut wire = program("ntp-wire");
+        wire.arg("--mine").arg(desk.0.join("a")).arg("--theirs").arg(desk.0.join("b"));
+        let mut wire = Daemon::start(&wire, "ntp-wire".into(), &wire_log)?;
+        wire.wait_for(Duration::from_secs(5), || {
+            let said = fs::read_to_string(&wire_log).unwrap_or_default();
+            if said.contains("ready") { Ok(()) } else { Err("ntp-wire is not ready".into()) }
+        })?;
+        let mut image = self.image;
+        let mut script = super::SCRIPT.to_owned();
+        for (name, driver) in kernel.network_drivers()? {
+            let inside = format!("drivers/{name}.ko");
+            image.copy(&inside, &driver)?;
+            script += &format!("insmod /{inside}\n");
+        }
+        script += "ifconfig lo 127.0.0.1 up; ifconfig eth0 10.9.0.2 netmask 255.255.255.0 up\n";
+        script += "clock-truth inside --to /dev/ttyS1 &\n";
+        script += &format!("{}\nsleep {}\npoweroff -f\n", self.start, self.seconds);
+        image.init(&script);
+        let machine = Machine {
+            name: self.name,
+            kernel,
+            image,
+            memory: 256,
+            starts_at: self.starts_at,
+            wire: Some(Wire { mine: desk.0.join("b"), theirs: desk.0.join("a") }),
+            page: Some(desk.0.join("page")),
+        };
+        let mut guest = machine.boot(target)?;
+        let console = guest.finish(Duration::from_secs(self.seconds + 90))?;
+        let told = Course::from_samples(&guest.samples(), &outside.said());
+        told.map_err(|problem| format!("{problem}\n{}", crate::child::last_lines(&console, 20)))
+    }
+}
+
+/// The true error of a guest's clock over time.
+#[derive(Clone, Debug)]
+pub struct Course {
+    /// How well the two cycle counters are known to be apart, µs: half the distance between the bounds.
+    pub uncertainty_us: f64,
+    /// Seconds since the first sample, and by how many ns the guest's clock was ahead.
+    pub errors: Vec<(f64, i64)>,
+}
+
+impl Course {
+    /// Puts both series on one time line.
+    fn from_samples(inside: &str, outside: &str) -> Result<Self, String> {
+        let clocks = |text: &str| -> Vec<(i64, i64)> { text.lines().filter_map(clock).collect() };
+        let (inside_clocks, outside_clocks) = (clocks(inside), clocks(outside));
+        let (Some(first), Some(last)) = (outside_clocks.first(), outside_clocks.last()) else {
+            return Err("nothing was noted outside".into());
+        };
+        let ns_per_cycle = (last.1 - first.1) as f64 / (last.0 - first.0).max(1) as f64;
+        let bounds =
+            inside.lines().filter_map(counter).fold((i64::MIN, i64::MAX), |bounds, next| {
+                (bounds.0.max(next.0), bounds.1.min(next.1))
+            });
+        let (Some(apart), true) = (bounds.1.checked_sub(bounds.0), bounds.0 <= bounds.1) else {
+            return Err(format!("the counters are not a constant apart: {bounds:?}"));
+        };
+        let middle = bounds.0 + apart / 2;
+        let error = |&(cycles, real): &(i64, i64)| {
+            let cycles = cycles + middle;
+            let truth = interpolate(&outside_clocks, cycles)?;
+            Some(((cycles - first.0) as f64 * ns_per_cycle / 1e9, real - truth))
+        };
+        let mut errors: Vec<(f64, i64)> = inside_clocks.iter().filter_map(error).collect();
+        let begin = errors.first().map_or(0.0, |(at, _)| *at);
+        errors.iter_mut().for_each(|(at, _)| *at -= begin);
+        Ok(Self { uncertainty_us: apart as f64 / 2.0 * ns_per_cycle / 1e3, errors })
+    }
+
+    /// Median and largest of the error without its sign, in µs, from so long after the first sample on.
+    ///
+    /// # Errors
+    /// A sentence, if there are too few samples for either to mean anything.
+    pub fn error_after(&self, begin: Duration) -> Result<(f64, f64), String> {
+        let late = self.errors.iter().filter(|(at, _)| *at >= begin.as_secs_f64());
+        let mut sizes: Vec<u64> = late.map(|(_, error)| error.unsigned_abs()).collect();
+        sizes.sort_unstable();
+        match (sizes.get(sizes.len() / 2), sizes.last()) {
+            (Some(median), Some(worst)) if sizes.len() >= 20 => {
+                Ok((*median as f64 / 1e3, *worst as f64 / 1e3))
+            }
+            _ => Err(format!("{} samples after {} s", sizes.len(), begin.as_secs())),
+        }
+    }
+}
+
+/// A place for sockets, whose paths must be short, and for the shared page; gone with its owner.
+struct Desk(PathBuf);
+
+impl Desk {
+    fn new(name: &str) -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("noonmark-{}-{name}", std::process::id()));
+        fs::create_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    /// The file that is the guest's page: as large as the device wants it.
+    fn page(&self) -> Result<PathBuf, String> {
+        let path = self.0.join("page");
+        let make = || File::create(&path)?.set_len(1 << 20);
+        make().map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The cycles and the time of a line `clock CYCLES WIDTH NANOSECONDS`.
+fn clock(line: &str) -> Option<(i64, i64)> {
+    let mut words = line.strip_prefix("clock ")?.split(' ');
+    let (cycles, _width, real) = (words.next()?, words.next()?, words.next()?);
+    Some((cycles.parse().ok()?, real.parse().ok()?))
+}
+
+/// The bounds of a line `counter LEAST MOST ROUNDS`, if anything was answered.
+fn counter(line: &str) -> Option<(i64, i64)> {
+    let mut words = line.strip_prefix("counter ")?.split(' ');
+    let (least, most, rounds) = (words.next()?, words.next()?, words.next()?);
+    (rounds.parse::<u32>().ok()? > 0).then_some(())?;
+    Some((least.parse().ok()?, most.parse().ok()?))
+}
+
+/// The time at `cycles`, between the two samples around it.
+fn interpolate(samples: &[(i64, i64)], cycles: i64) -> Option<i64> {
+    let next = samples.partition_point(|(at, _)| *at <= cycles);
+    let (before, after) = (samples.get(next.checked_sub(1)?)?, samples.get(next)?);
+    let (wide, whole) = (i128::from(cycles - before.0), i128::from(after.0 - before.0));
+    let passed = i128::from(after.1 - before.1) * wide / whole;
+    Some(before.1 + i64::try_from(passed).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The machine counts 2 cycles per ns from 1000, the guest's counter is 5000 less.
+    fn outside() -> String {
+        (0..100_i64)
+            .map(|n| {
+                format!("clock {} 30 {}\n", 1000 + 2_000_000_000 * n, 7_000 + 1_000_000_000 * n)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn both_series_meet_on_one_time_line() {
+        let mut inside = "counter 4990 5030 3000\nnoise\ncounter 4980 5010 2900\n".to_owned();
+        for n in 0..40_i64 {
+            // 500 ns ahead, then 300 behind.
+            let off = if n < 20 { 500 } else { -300 };
+            inside += &format!(
+                "clock {} 700 {}\n",
+                1000 - 5000 + 1_000_000_000 * n,
+                7_000 + 500_000_000 * n + off
+            );
+        }
+        let course = Course::from_samples(&inside, &outside()).expect("two series");
+        assert!((course.uncertainty_us - 0.005).abs() < 1e-9, "{course:?}");
+        assert_eq!(course.errors.len(), 40);
+        assert_eq!((course.errors[0], course.errors[39].1), ((0.0, 500), -300));
+        assert_eq!(course.error_after(Duration::from_secs(10)), Ok((0.3, 0.3)));
+        assert!(course.error_after(Duration::from_secs(11)).is_err());
+    }
+
+    #[test]
+    fn bounds_that_exclude_each_other_are_no_constant() {
+        let check = |counters: &str| assert!(Course::from_samples(counters, &outside()).is_err());
+        check("counter 10 20 5\ncounter 30 40 5\n");
+        check("counter -9223372036854775808 9223372036854775807 0\n");
+        check("");
+        assert!(Course::from_samples("counter 1 2 3\n", "").is_err());
+    }
+}
