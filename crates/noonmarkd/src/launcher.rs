@@ -14,9 +14,10 @@ use crate::exit::{Failure, Status};
 use crate::ke;
 use crate::link::Incoming;
 use crate::log;
-use crate::message::{KeySet, Message, Phase, RoleState, Subject, Taken, Text};
+use crate::message::{KeySet, Message, Phase, Subject, Taken, Text};
 use crate::role::Role;
 
+mod account;
 mod child;
 mod identity;
 mod in_force;
@@ -370,21 +371,6 @@ impl Launcher {
         Ok(())
     }
 
-    /// Tells the service manager and the log that every role serves.
-    fn announce(&self) {
-        let addresses: Vec<String> = self
-            .in_force
-            .sockets
-            .listening()
-            .iter()
-            .map(|listening| format!("{} {}", listening.protocol.name(), listening.address))
-            .collect();
-        let listening = addresses.join(", ");
-        let generation = self.configuration.generation;
-        tracing::info!(listening, generation, version = env!("CARGO_PKG_VERSION"), "serving");
-        self.notifier.ready(&format!("serving {listening}"));
-    }
-
     fn all_ready(&self) -> bool {
         self.roles
             .iter()
@@ -532,50 +518,6 @@ impl Launcher {
         }
         self.notifier.status(&format!("serving with the old certificate: {reason}"));
         self.report_taken();
-    }
-
-    /// Tells observe what is in force.
-    fn report_taken(&mut self) {
-        let none = Taken {
-            subject: Subject::Certificate,
-            generation: 0,
-            at: UnixTime::EPOCH,
-            refused: None,
-        };
-        let taken = [self.configuration.clone(), self.certificate.clone().unwrap_or(none)];
-        let messages = taken.into_iter().map(Message::Taken);
-        let certificate = self.in_force.identity.as_ref().map(|identity| &identity.certificate);
-        let messages: Vec<_> =
-            messages.chain(certificate.cloned().map(Message::Certificate)).collect();
-        for message in messages {
-            self.role(Role::Observe).tell(&message, &[]);
-        }
-    }
-
-    /// Tells observe how every process is.
-    fn report_roles(&mut self) {
-        let ourselves = RoleState {
-            role: None,
-            phase: if self.announced { Phase::Ready } else { Phase::Starting },
-            last_end: None,
-            silence: Duration::ZERO,
-            pid: std::process::id(),
-            restarts: 0,
-            memory: process::resident_memory(std::process::id()).unwrap_or(0),
-            started: self.started,
-        };
-        let states: Vec<RoleState> =
-            std::iter::once(ourselves).chain(self.roles.iter().map(RoleProcess::state)).collect();
-        let daemon = Message::Daemon {
-            started: self.started,
-            ready: self.announced && self.all_ready(),
-            file: Text::new(&self.file.to_string_lossy()),
-        };
-        let observe = self.role(Role::Observe);
-        observe.tell(&daemon, &[]);
-        for state in states {
-            observe.tell(&Message::RoleState(state), &[]);
-        }
     }
 
     /// Ends every role, those that serve first, and closes the sockets.
