@@ -55,6 +55,20 @@ impl Guest {
         adjtime(&mut request)
     }
 
+    /// Puts the machine to sleep until its clock chip wakes it, so many seconds later.
+    ///
+    /// # Errors
+    /// A sentence, where it cannot sleep.
+    pub fn sleep(self, seconds: u32) -> Result<(), String> {
+        let write = |path: &str, text: &str| {
+            std::fs::write(path, text).map_err(|problem| format!("{path}: {problem}"))
+        };
+        const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
+        write(ALARM, "0")?;
+        write(ALARM, &format!("+{seconds}"))?;
+        write("/sys/power/state", "mem")
+    }
+
     /// The clock against the oscillator nobody steers (`CLOCK_MONOTONIC_RAW`): the narrowest of many looks at both.
     pub fn look(self) -> Look {
         let look = || {

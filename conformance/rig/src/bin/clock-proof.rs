@@ -23,13 +23,14 @@ fn main() -> ExitCode {
             return ExitCode::from(70);
         }
     };
-    let promises: [(&str, Promise); 8] = [
+    let promises: [(&str, Promise); 9] = [
         ("without the right there is no clock to steer", right),
         ("what others left to do is ended", takeover),
         ("rates are those asked for, and without a jump", rates),
         ("steps are exact and leave the rate alone", steps),
         ("status is what was told, until a step", status),
         ("steps by others are noticed and our own forgiven", watch),
+        ("sleep is noticed and is no step", sleep_told_apart),
         ("an armed leap second comes, though the clock was stepped", leap_second),
         ("priority and locked memory are had by root", on_time),
     ];
@@ -189,6 +190,24 @@ fn watch(guest: Guest) -> Result<String, String> {
     adjust(&mut clock, Adjustment::Rate(Frequency::ZERO))?;
     hold(!seen.anything(), || format!("a rate is no step: {seen:?}"))?;
     Ok(format!("three steps, each measured within {} µs of the call", worst / 1000))
+}
+
+fn sleep_told_apart(guest: Guest) -> Result<String, String> {
+    let mut watch = ClockWatch::new().map_err(said)?;
+    let before = clock::boot_time();
+    guest.sleep(4)?;
+    let away = clock::boot_time().since(before);
+    let rang = poll::readable(&[watch.as_fd()], Some(Duration::from_millis(500))).map_err(said)?;
+    let seen = watch.look().map_err(said)?;
+    hold(rang == [true], || "it did not ring".into())?;
+    hold(seen.stepped == Span::ZERO, || format!("nobody set the clock: {seen:?}"))?;
+    let slept = seen.slept <= away && away < seen.slept + Duration::from_secs(3);
+    hold(slept && seen.slept >= Duration::from_secs(1), || {
+        format!("{seen:?} while {away:?} went by")
+    })?;
+    let again = watch.look().map_err(said)?;
+    hold(!again.anything(), || format!("told twice: {again:?}"))?;
+    Ok(format!("{:.1} s", seen.slept.as_secs_f64()))
 }
 
 /// Two and a half seconds to midnight are needed twice, once before and once after the clock is stepped again.

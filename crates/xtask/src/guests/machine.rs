@@ -22,6 +22,8 @@ pub struct Machine<'a> {
     pub memory: u32,
     /// The time its clock chip shows at the start, as `2026-01-01T00:00:00`.
     pub starts_at: &'a str,
+    /// Whether its oscillator is as it is, or hidden behind a frequency it is made to believe, in kHz.
+    pub counter_khz: Option<u64>,
     /// The wire it is plugged into, if there is one.
     pub wire: Option<Wire>,
     /// A page of memory it shares with this machine, by path, if there is one.
@@ -67,7 +69,8 @@ impl Machine<'_> {
     fn command(&self, folder: &Path, archive: &Path) -> Command {
         let mut qemu = Command::new("qemu-system-x86_64");
         // TCG is named: a machine may offer KVM and not be able to run a guest with it.
-        qemu.args(["-machine", "q35", "-accel", "tcg,tb-size=64", "-cpu", "max", "-smp", "1"]);
+        let board = if self.counter_khz.is_some() { "q35,hpet=off" } else { "q35" };
+        qemu.args(["-machine", board, "-accel", "tcg,tb-size=64", "-cpu", "max", "-smp", "1"]);
         qemu.args([
             "-m",
             &self.memory.to_string(),
@@ -77,7 +80,12 @@ impl Machine<'_> {
             "-no-reboot",
         ]);
         qemu.arg("-kernel").arg(self.kernel.image()).arg("-initrd").arg(archive);
-        qemu.args(["-append", &format!("console=ttyS0 panic=1 quiet {MARK}")]);
+        let mut line = format!("console=ttyS0 panic=1 quiet {MARK}");
+        if let Some(khz) = self.counter_khz {
+            // With no other clock to compare with, the kernel believes it.
+            line += &format!(" tsc_early_khz={khz} tsc=reliable pmtmr=0");
+        }
+        qemu.args(["-append", &line]);
         for file in ["console", "samples"] {
             qemu.arg("-serial").arg(format!("file:{}", folder.join(file).display()));
         }

@@ -21,6 +21,8 @@ pub struct Wired<'a> {
     pub image: Image,
     /// What the guest's clock shows at the start.
     pub starts_at: &'a str,
+    /// How many ppm the guest's clock gains by itself, which nothing inside can find out but by comparing with its neighbour.
+    pub oscillator_ppm: f64,
     /// Lines of the script that start what keeps the clock, and return.
     pub start: &'a str,
     /// For how long it is watched.
@@ -41,7 +43,17 @@ impl Wired<'_> {
         let (outside_log, wire_log) = (desk.0.join("outside"), desk.0.join("wire-log"));
         let mut outside = program("clock-truth");
         outside.arg("outside").arg("--page").arg(desk.page()?);
-        let outside = Daemon::start(&outside, "clock-truth".into(), &outside_log)?;
+        let mut outside = Daemon::start(&outside, "clock-truth".into(), &outside_log)?;
+        let cycles_per_ns = outside.wait_for(Duration::from_secs(10), || {
+            let said = fs::read_to_string(&outside_log).unwrap_or_default();
+            let clocks: Vec<(i64, i64)> = said.lines().filter_map(clock).collect();
+            if clocks.len() < 6 {
+                Err("clock-truth has hardly begun".into())
+            } else {
+                speed(&clocks)
+            }
+        })?;
+        let believed = cycles_per_ns * 1e6 / (1.0 + self.oscillator_ppm * 1e-6);
         let mut wire = program("ntp-wire");
         wire.arg("--mine").arg(desk.0.join("a")).arg("--theirs").arg(desk.0.join("b"));
         let mut wire = Daemon::start(&wire, "ntp-wire".into(), &wire_log)?;
@@ -66,6 +78,7 @@ impl Wired<'_> {
             image,
             memory: 256,
             starts_at: self.starts_at,
+            counter_khz: Some(believed.round() as u64),
             wire: Some(Wire { mine: desk.0.join("b"), theirs: desk.0.join("a") }),
             page: Some(desk.0.join("page")),
         };
@@ -90,10 +103,8 @@ impl Course {
     fn from_samples(inside: &str, outside: &str) -> Result<Self, String> {
         let clocks = |text: &str| -> Vec<(i64, i64)> { text.lines().filter_map(clock).collect() };
         let (inside_clocks, outside_clocks) = (clocks(inside), clocks(outside));
-        let (Some(first), Some(last)) = (outside_clocks.first(), outside_clocks.last()) else {
-            return Err("nothing was noted outside".into());
-        };
-        let ns_per_cycle = (last.1 - first.1) as f64 / (last.0 - first.0).max(1) as f64;
+        let ns_per_cycle = 1.0 / speed(&outside_clocks)?;
+        let first = outside_clocks.first().copied().unwrap_or_default();
         let bounds =
             inside.lines().filter_map(counter).fold((i64::MIN, i64::MAX), |bounds, next| {
                 (bounds.0.max(next.0), bounds.1.min(next.1))
@@ -111,6 +122,31 @@ impl Course {
         let begin = errors.first().map_or(0.0, |(at, _)| *at);
         errors.iter_mut().for_each(|(at, _)| *at -= begin);
         Ok(Self { uncertainty_us: apart as f64 / 2.0 * ns_per_cycle / 1e3, errors })
+    }
+
+    /// How many ppm the guest's clock gained between two moments, counted in seconds from the first sample on: the line nearest to
+    /// all samples between (least squares).
+    ///
+    /// # Errors
+    /// A sentence, if there are too few samples.
+    pub fn rate_ppm(&self, between: std::ops::Range<f64>) -> Result<f64, String> {
+        let samples: Vec<(f64, f64)> = self
+            .errors
+            .iter()
+            .filter(|(at, _)| between.contains(at))
+            .map(|&(at, error)| (at, error as f64 / 1e3))
+            .collect();
+        if samples.len() < 10 {
+            return Err(format!("{} samples in {between:?} s", samples.len()));
+        }
+        let count = samples.len() as f64;
+        let (mean_at, mean) = samples
+            .iter()
+            .fold((0.0, 0.0), |(t, e), (at, error)| (t + at / count, e + error / count));
+        let (both, square) = samples.iter().fold((0.0, 0.0), |(both, square), (at, error)| {
+            (both + (at - mean_at) * (error - mean), square + (at - mean_at) * (at - mean_at))
+        });
+        Ok(both / square)
     }
 
     /// Median and largest of the error without its sign, in µs, from so long after the first sample on.
@@ -152,6 +188,16 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Cycles per ns, from the first sample to the last.
+fn speed(clocks: &[(i64, i64)]) -> Result<f64, String> {
+    match (clocks.first(), clocks.last()) {
+        (Some(first), Some(last)) if last.1 > first.1 => {
+            Ok((last.0 - first.0) as f64 / (last.1 - first.1) as f64)
+        }
+        _ => Err("nothing was noted outside".into()),
     }
 }
 
@@ -210,6 +256,13 @@ mod tests {
         assert_eq!((course.errors[0], course.errors[39].1), ((0.0, 500), -300));
         assert_eq!(course.error_after(Duration::from_secs(10)), Ok((0.3, 0.3)));
         assert!(course.error_after(Duration::from_secs(11)).is_err());
+        assert!(course.rate_ppm(0.0..10.0).expect("samples").abs() < 1e-9);
+        let falling = Course {
+            errors: (0..20).map(|n| (f64::from(n), -100_000 * i64::from(n))).collect(),
+            ..course
+        };
+        assert!((falling.rate_ppm(0.0..20.0).expect("samples") + 100.0).abs() < 1e-9);
+        assert!(falling.rate_ppm(0.0..5.0).is_err());
     }
 
     #[test]
