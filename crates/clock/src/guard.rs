@@ -20,7 +20,8 @@ use std::time::Duration;
 use noonmark_packet::Leap;
 use noonmark_units::{Frequency, Mono, Span, UnixTime};
 
-use crate::{Adjustment, Reading};
+use crate::leap::{LeapSecond, Months};
+use crate::{Adjustment, KernelStatus, Reading};
 use budget::Budget;
 
 /// What the operator allows.
@@ -33,9 +34,11 @@ pub struct Rules {
     /// How far the first step after the machine was started may go: that one is not counted against the budgets, since a
     /// machine may have been off for a year. `None`: it is like any other.
     pub boot_step: Option<Span>,
-    /// How far off the oscillator may be by itself. A rate within this corrects the oscillator and is not counted; what goes
-    /// beyond it moves the clock and is.
+    /// A rate within this is taken to correct the oscillator and is not counted; what goes beyond it moves the clock and is. An
+    /// oscillator that needs more than this spends the budgets all the time.
     pub drift: Frequency,
+    /// How far off the oscillator may be by itself at the very most.
+    pub oscillator: Frequency,
     /// How much faster or slower than that the clock may run while an offset is worked off.
     pub slew: Frequency,
     /// What may be corrected within any hour, steps and fast rates together; `None` for any amount.
@@ -44,6 +47,8 @@ pub struct Rules {
     pub per_day: Option<Span>,
     /// How many independent sources have to agree before the clock is stepped, run beyond its drift, or called synchronised.
     pub least_agreeing: u32,
+    /// At the end of which months a leap second may be armed.
+    pub leap_months: Months,
     /// The earliest time there is: when this program was built.
     pub floor: UnixTime,
 }
@@ -61,10 +66,12 @@ impl Rules {
             largest_step: None,
             boot_step: None,
             drift: Frequency::from_ppm(500.0),
+            oscillator: Frequency::from_ppm(50_000.0),
             slew: Frequency::from_ppm(83_333.0),
             per_hour: None,
             per_day: None,
             least_agreeing: 1,
+            leap_months: Months::default(),
             floor: built,
         }
     }
@@ -72,7 +79,7 @@ impl Rules {
     /// The fastest the clock may run.
     #[must_use]
     pub fn largest_rate(&self) -> Frequency {
-        self.drift.abs() + self.slew.clamp_to(Self::LARGEST_SLEW).abs()
+        self.oscillator.abs() + self.slew.clamp_to(Self::LARGEST_SLEW).abs()
     }
 }
 
@@ -173,15 +180,7 @@ impl Guard {
         let verdict = match request.adjustment {
             Adjustment::Step(by) => self.step(by, request.facts, wall),
             Adjustment::Rate(rate) => self.run_at(rate, request.facts),
-            Adjustment::Status(status) => {
-                let promise = status.synchronised
-                    || matches!(status.leap, Leap::InsertSecond | Leap::DeleteSecond);
-                let enough = if promise { self.enough(request.facts) } else { Ok(()) };
-                if enough.is_ok() && status.synchronised {
-                    self.recording = Some(wall);
-                }
-                enough
-            }
+            Adjustment::Status(status) => self.promise(&status, request.facts, wall),
         };
         // Lying about this only narrows it.
         self.updates = self.updates.max(request.facts.updates);
@@ -209,7 +208,8 @@ impl Guard {
         None
     }
 
-    /// The adjustment that ends a fast rate, if there is one in effect: for when whoever asked for it is gone.
+    /// The adjustment that ends a fast rate, if there is one in effect: for when whoever asked for it has been gone for longer
+    /// than it takes to start it again.
     #[must_use]
     pub fn handle_loss(&mut self, now: Reading) -> Option<Adjustment> {
         self.account(now.mono);
@@ -301,6 +301,22 @@ impl Guard {
             }
             _ => Mono::NEVER,
         };
+    }
+
+    /// A leap second moves the clock by a second which is not counted, so it is armed only where there can be one.
+    fn promise(&mut self, status: &KernelStatus, facts: Facts, wall: UnixTime) -> Result<(), Rule> {
+        let leap = matches!(status.leap, Leap::InsertSecond | Leap::DeleteSecond);
+        let months = self.rules.leap_months;
+        if leap && LeapSecond::at_the_end_of_today(status.leap, wall, months).is_none() {
+            return Err(Rule::NoLeapToday);
+        }
+        if leap || status.synchronised {
+            self.enough(facts)?;
+        }
+        if status.synchronised {
+            self.recording = Some(wall);
+        }
+        Ok(())
     }
 
     fn enough(&self, facts: Facts) -> Result<(), Rule> {

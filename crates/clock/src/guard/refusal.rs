@@ -38,6 +38,8 @@ pub enum Rule {
         /// The largest rate either way.
         largest: Frequency,
     },
+    /// A leap second cannot come at the end of this day.
+    NoLeapToday,
     /// Fewer sources agree than it takes.
     FewSources {
         /// As many have to.
@@ -75,6 +77,7 @@ impl Rule {
             Self::LateStep { .. } => "late-step",
             Self::LongStep { .. } => "long-step",
             Self::FastRate { .. } => "fast-rate",
+            Self::NoLeapToday => "no-leap-today",
             Self::FewSources { .. } => "few-sources",
             Self::BeforeFloor { .. } => "before-floor",
             Self::HourSpent { .. } => "hour-spent",
@@ -99,6 +102,7 @@ impl fmt::Display for Rule {
             Self::FastRate { largest } => {
                 write!(f, "its rate may differ by no more than {:.3} ppm", largest.as_ppm())
             }
+            Self::NoLeapToday => f.write_str("no leap second can come at the end of this day"),
             Self::FewSources { least } => write!(f, "it takes {least} sources that agree"),
             Self::BeforeFloor { floor, would_be } => {
                 write!(f, "it would show {would_be}, and it is known to be later than {floor}")
@@ -117,14 +121,22 @@ impl fmt::Display for Refusal {
     /// `refused to step the clock by +3600.000 s at 2026-…Z (2 sources agree, update 5): no step may be larger than 1.000 s`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { request, wall, rule } = self;
-        match request.adjustment {
-            Adjustment::Step(by) => write!(f, "refused to step the clock by {by}")?,
-            Adjustment::Rate(rate) => write!(f, "refused to run the clock at {rate}")?,
-            Adjustment::Status(_) => write!(f, "refused to call the clock synchronised")?,
+        if *rule == Rule::NoLeapToday {
+            f.write_str("refused to arm a leap second")?;
+        } else {
+            write_refused(f, &request.adjustment)?;
         }
         let sources = if request.facts.agreeing == 1 { "source agrees" } else { "sources agree" };
         let (agreeing, update) = (request.facts.agreeing, request.facts.updates);
         write!(f, " at {wall} ({agreeing} {sources}, {update} updates so far): {rule}")
+    }
+}
+
+fn write_refused(f: &mut fmt::Formatter<'_>, adjustment: &Adjustment) -> fmt::Result {
+    match adjustment {
+        Adjustment::Step(by) => write!(f, "refused to step the clock by {by}"),
+        Adjustment::Rate(rate) => write!(f, "refused to run the clock at {rate}"),
+        Adjustment::Status(_) => write!(f, "refused to call the clock synchronised"),
     }
 }
 

@@ -12,7 +12,7 @@ fn at(seconds: f64) -> Reading {
 }
 
 fn rules() -> Rules {
-    Rules { steps: Steps::Always, ..Rules::new(BUILT) }
+    Rules { steps: Steps::Always, oscillator: Frequency::from_ppm(500.0), ..Rules::new(BUILT) }
 }
 
 fn step(seconds: f64) -> Adjustment {
@@ -93,7 +93,22 @@ fn too_few_sources_may_only_keep_the_clock_running() {
     status.synchronised = false;
     check(Adjustment::Status(status), 0, "permitted");
     status.leap = Leap::InsertSecond;
-    check(Adjustment::Status(status), 1, "few-sources");
+    check(Adjustment::Status(status), 2, "no-leap-today");
+    let any_day = Rules { leap_months: Months::Any, ..rules };
+    let june = UnixTime::new(1_877_554_800, 0); // 2029-06-30
+    for (wall, agreeing, expected) in
+        [(june, 1, "few-sources"), (june, 2, "permitted"), (WALL, 2, "no-leap-today")]
+    {
+        for rules in [rules, any_day] {
+            let facts = Facts { agreeing, updates: 0 };
+            let request = Request { adjustment: Adjustment::Status(status), facts };
+            let result = Guard::new(rules, LIFE, at(0.0)).permit(&request, at(1.0), wall);
+            assert_eq!(
+                result.map_or_else(|refusal| refusal.rule.word(), |()| "permitted"),
+                expected
+            );
+        }
+    }
 }
 
 #[test]

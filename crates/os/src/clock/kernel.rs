@@ -63,7 +63,7 @@ impl KernelClock {
     /// Ends what the kernel may still be doing to the clock on behalf of somebody before us.
     fn take_over(&mut self) -> io::Result<()> {
         if !self.taken_over {
-            adjtime(&mut takeover())?;
+            adjtime(&mut takeover()?)?;
             self.taken_over = true;
             self.stepped_at = Some(super::monotonic());
         }
@@ -85,7 +85,7 @@ impl KernelClock {
     }
 
     fn step(&mut self, by: Span) -> io::Result<Adjustment> {
-        adjtime(&mut step_request(by))?;
+        adjtime(&mut step_request(by)?)?;
         self.stepped_at = Some(super::monotonic());
         Ok(Adjustment::Step(Span::from_nanos(by.as_nanos())))
     }
@@ -151,11 +151,11 @@ impl std::error::Error for NoRight {
 ///
 /// A step by nothing makes the kernel forget at once what its loop and `adjtime(3)` still had to do, where ending either by its own
 /// means takes effect up to a second later. Every status bit goes, so the loop is off.
-fn takeover() -> libc::timex {
-    let mut request = step_request(Span::ZERO);
+fn takeover() -> io::Result<libc::timex> {
+    let mut request = step_request(Span::ZERO)?;
     request.modes |= libc::ADJ_STATUS;
     request.status = libc::STA_UNSYNC;
-    request
+    Ok(request)
 }
 
 fn rate_request(rate: Rate) -> libc::timex {
@@ -167,13 +167,16 @@ fn rate_request(rate: Rate) -> libc::timex {
 }
 
 /// Seconds rounded towards the past, and nanoseconds where the structure says microseconds (`ADJ_NANO`).
-fn step_request(by: Span) -> libc::timex {
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for 68 years forward on a 32-bit machine, which counts to a second less.
+fn step_request(by: Span) -> io::Result<libc::timex> {
     let nanos = by.as_nanos();
     let mut request = timex();
     request.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
-    request.time.tv_sec = narrow(nanos.div_euclid(1_000_000_000));
+    request.time.tv_sec = fitting(nanos.div_euclid(1_000_000_000))?;
     request.time.tv_usec = narrow(nanos.rem_euclid(1_000_000_000));
-    request
+    Ok(request)
 }
 
 fn status_request(status: &KernelStatus) -> libc::timex {
@@ -225,7 +228,11 @@ fn adjtime(request: &mut libc::timex) -> io::Result<()> {
     crate::checked(unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, request) }).map(drop)
 }
 
-/// To a field of `timex`, which is narrower on 32-bit machines; everything written here fits in 32 bits.
+fn fitting<T: TryFrom<i64>>(value: i64) -> io::Result<T> {
+    T::try_from(value).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// To a field of `timex`, which is narrower on 32-bit machines; what is written with this fits in 32 bits.
 fn narrow<T: TryFrom<i64>>(value: i64) -> T {
     T::try_from(value).unwrap_or_else(|_| unreachable!("{value} was bounded to 32 bits"))
 }
@@ -296,7 +303,7 @@ mod tests {
     #[test]
     fn steps_are_nanoseconds_from_seconds_rounded_down() {
         let check = |nanos, seconds, rest| {
-            let request = step_request(Span::from_nanos(nanos));
+            let request = step_request(Span::from_nanos(nanos)).expect("64 bits");
             assert_eq!((request.time.tv_sec, request.time.tv_usec), (seconds, rest), "{nanos} ns");
             assert_eq!(request.modes, libc::ADJ_SETOFFSET | libc::ADJ_NANO);
         };
