@@ -103,7 +103,7 @@ impl Schedule {
         // Only a server next door may be asked several times in a second.
         let limited = if self.is_near() { wanted } else { wanted.max(ONE_SECOND) };
         // RFC 5905 §13: whoever does not answer is asked less and less.
-        let doublings = self.unanswered_in_a_row.saturating_sub(PATIENCE).min(32);
+        let doublings = self.unanswered_in_a_row.saturating_sub(PATIENCE);
         let longer = limited.saturating_mul(1 << doublings.min(31));
         longer.min(polling.longest().max(limited))
     }
@@ -268,5 +268,5 @@ const LONGEST_BURST: u32 = 16;
 const ONE_SECOND: Duration = Duration::from_secs(1);
 /// The longest round trip to a server that may be asked more than once in a second.
 const NEAR: Span = Span::from_bits(42_949_673); // 10 ms
-/// Unanswered questions before the interval begins to grow.
-const PATIENCE: u32 = 23;
+/// Unanswered questions in a row before the interval begins to grow: the reach register is empty then.
+const PATIENCE: u32 = 8;

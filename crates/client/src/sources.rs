@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use noonmark_clock::{
     Adjusted, Adjustment, Keeper, NotAdjusted, Output as KeeperOutput, Reading, SourceId,
+    SourceOptions,
 };
 use noonmark_nts::{Agreement, Random};
 use noonmark_packet::ReferenceId;
@@ -201,7 +202,6 @@ impl<K: Keep> Sources<K> {
     pub fn handle_step(&mut self, by: Span, now: Reading) {
         self.move_stamps(by);
         self.keeper.handle_step(by, now);
-        self.burst_all(now);
         self.settle(now);
     }
 
@@ -614,7 +614,9 @@ impl<K: Keep> Sources<K> {
             && let Some(group) = groups.get(member.group)
         {
             member.is_kept = true;
-            keeper.add_source(id, group.spec.options.clone(), now);
+            let bursts = group.spec.initial_burst || group.spec.burst;
+            let options = SourceOptions { bursts, ..group.spec.options.clone() };
+            keeper.add_source(id, options, now);
         }
     }
 

@@ -188,12 +188,12 @@ impl Keeper {
         }
     }
 
-    /// Somebody else moved the clock by `by`. What the sources said still holds, so the clock is led back by the rules for steps, and the
-    /// sources are asked again.
+    /// Somebody else moved the clock by `by`. The oscillator's ledger is not touched by that and what the sources said still holds, so
+    /// the clock is led back at once, by the rules for steps; sources that may be asked in bursts are asked again.
     pub fn handle_step(&mut self, _by: Span, now: Reading) {
         self.stepped_at = Some(now.mono);
         self.updates_since_step = 0;
-        self.burst_all();
+        self.burst(|source| source.options.bursts);
         self.steer(now);
     }
 
@@ -214,7 +214,7 @@ impl Keeper {
             source.pending = None;
             source.asked = 0;
         }
-        self.burst_all();
+        self.burst(|_| true);
     }
 
     /// A question brought no usable answer.
@@ -434,10 +434,10 @@ impl Keeper {
             return;
         };
         let surprise = estimator.take_in(id, measured, path_of);
-        if surprise > SURPRISING && self.updates >= SETTLED {
-            if let Some(source) = self.sources.get_mut(&id) {
-                source.interval = Duration::ZERO;
-            }
+        let surprising = surprise > SURPRISING && self.updates >= SETTLED;
+        let Some(source) = self.sources.get_mut(&id).filter(|_| surprising) else { return };
+        source.interval = Duration::ZERO;
+        if source.options.bursts {
             let spacing = Duration::from_secs(8);
             self.outputs.push_back(Output::Burst { source: id, questions: 1, spacing });
         }
@@ -458,7 +458,7 @@ impl Keeper {
         );
         source.interval = interval;
         self.outputs.push_back(Output::Pace { source: id, interval });
-        if let Some(spacing) = burst {
+        if let Some(spacing) = burst.filter(|_| source.options.bursts) {
             self.outputs.push_back(Output::Burst { source: id, questions: 1, spacing });
         }
     }
@@ -551,8 +551,8 @@ impl Keeper {
             .min()
     }
 
-    fn burst_all(&mut self) {
-        for id in self.sources.keys() {
+    fn burst(&mut self, which: impl Fn(&Source) -> bool) {
+        for (id, _) in self.sources.iter().filter(|(_, source)| which(source)) {
             self.outputs.push_back(Output::Burst {
                 source: *id,
                 questions: 4,

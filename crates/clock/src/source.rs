@@ -11,6 +11,8 @@ pub struct SourceOptions {
     pub min_poll: PollExponent,
     /// The longest interval between questions, log2 s.
     pub max_poll: PollExponent,
+    /// May be asked more often than `min_poll` for a short time, when much is to be learned quickly.
+    pub bursts: bool,
     /// Followed rather than others that agree with it.
     pub prefer: bool,
     /// Believed against a majority of others: only where trusted sources agree can the time be.
@@ -30,6 +32,7 @@ impl Default for SourceOptions {
         Self {
             min_poll: PollExponent(6),
             max_poll: PollExponent(10),
+            bursts: false,
             prefer: false,
             trust: false,
             require: false,

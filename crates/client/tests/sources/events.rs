@@ -39,11 +39,6 @@ fn whatever_makes_the_past_worthless_is_followed_by_four_questions() {
         let reading = world.reading();
         world.sources.handle_resume(reading);
     });
-    check("step", |world| {
-        world.clock_error = Span::from_seconds(30);
-        let reading = world.reading();
-        world.sources.handle_step(Span::from_seconds(30), reading);
-    });
     check("route", |world| {
         let reading = world.reading();
         world.sources.handle_route_change(reading);
