@@ -22,6 +22,7 @@ use crate::workspace::Metadata;
 use image::Image;
 use kernel::Kernel;
 use machine::Machine;
+use truth::Course;
 
 /// What the machine needs.
 const TOOLS: &[Needed] = &[
@@ -58,6 +59,7 @@ type Promise = (String, Result<(), String>);
 const EXPERIMENTS: &[Experiment] = &[
     Experiment { name: "kernel clock", run: kernel_clock },
     Experiment { name: "chronyd in a guest", run: chronyd },
+    Experiment { name: "keeper in a guest", run: keeper },
 ];
 
 /// Boots the guests, one after the other: emulation takes a core each.
@@ -121,31 +123,56 @@ fn kernel_clock(place: &Place<'_>) -> Result<Vec<Promise>, String> {
     promises(&console)
 }
 
-/// The control that shows the rig itself works: another daemon sets and keeps a guest's clock, which begins months off and loses
-/// 100 ppm.
+/// The control that shows the rig itself works: another daemon sets and keeps a guest's clock.
 fn chronyd(place: &Place<'_>) -> Result<Vec<Promise>, String> {
     let peers = Peers::prepare(place.target, place.consent)?;
     let mut image = Image::new()?;
-    image.program("usr/bin/clock-truth", &place.target.join("debug/clock-truth"))?;
     image.peer(&peers, Peers::CHRONYD, "peer")?;
     let server = truth::Wired::SERVER;
     let settings = format!("server {server} iburst minpoll 0 maxpoll 2\nmakestep 1 3\ncmdport 0\n");
     image.file("peer/etc/chrony.conf", 0o644, settings.into_bytes());
+    let start = "mkdir -p /peer/run /peer/dev /peer/proc
+mount -t devtmpfs dev /peer/dev; mount -t proc proc /peer/proc
+chroot /peer /peers/chrony/usr/sbin/chronyd -u root -d -f /etc/chrony.conf &
+";
+    let course = kept(place, "chronyd", image, start)?;
+    figures(&course)
+}
+
+/// What we keep time with, whole, but in one process: the same task as chronyd's.
+fn keeper(place: &Place<'_>) -> Result<Vec<Promise>, String> {
+    let mut image = Image::new()?;
+    image.program("usr/bin/clock-keeper", &place.target.join("debug/clock-keeper"))?;
+    let server = truth::Wired::SERVER;
+    let start = format!("clock-keeper --server {server} --minpoll 0 --maxpoll 2 &\n");
+    let course = kept(place, "keeper", image, &start)?;
+    let mut promises = figures(&course)?;
+    let (inside, all) = course.inside_intervals(40.0);
+    promises.push((
+        format!("the truth lay within the interval told {inside} of {all} times"),
+        holds(inside == all && all >= 15, "every time would be good"),
+    ));
+    Ok(promises)
+}
+
+/// A guest whose clock begins months off and loses 100 ppm, left alone for 10 s and then kept for 50 s by what `start` starts.
+fn kept(place: &Place<'_>, name: &str, mut image: Image, start: &str) -> Result<Course, String> {
+    image.program("usr/bin/clock-truth", &place.target.join("debug/clock-truth"))?;
     let wired = truth::Wired {
-        name: "chronyd",
+        name,
         image,
         starts_at: "2026-01-01T00:00:00",
         oscillator_ppm: -100.0,
-        start: "mkdir -p /peer/run /peer/dev /peer/proc
-mount -t devtmpfs dev /peer/dev; mount -t proc proc /peer/proc
-sleep 10
-chroot /peer /peers/chrony/usr/sbin/chronyd -u root -d -f /etc/chrony.conf &
-",
+        start: &format!("sleep 10\n{start}"),
         seconds: 50,
     };
-    let course = wired.run(place.kernel, place.target)?;
+    wired.run(place.kernel, place.target)
+}
+
+/// What a course has to show whoever kept the clock.
+fn figures(course: &Course) -> Result<Vec<Promise>, String> {
     let alone = course.rate_ppm(0.0..9.0)?;
-    let (median, worst) = course.error_after(Duration::from_secs(40))?;
+    let (median, worst) = course.error_after(40.0)?;
     Ok(vec![
         (
             format!("counters a constant apart, known within {:.3} µs", course.uncertainty_us),

@@ -84,7 +84,7 @@ impl Wired<'_> {
         };
         let mut guest = machine.boot(target)?;
         let console = guest.finish(Duration::from_secs(self.seconds + 90))?;
-        let told = Course::from_samples(&guest.samples(), &outside.said());
+        let told = Course::from_samples(&guest.samples(), &outside.said(), &console);
         told.map_err(|problem| format!("{problem}\n{}", crate::child::last_lines(&console, 20)))
     }
 }
@@ -96,11 +96,14 @@ pub struct Course {
     pub uncertainty_us: f64,
     /// Seconds since the first sample, and by how many ns the guest's clock was ahead.
     pub errors: Vec<(f64, i64)>,
+    /// Seconds since the first sample, and how long before and after the truth the interval began and ended that was told for it,
+    /// in ns; negative if it did not.
+    pub intervals: Vec<(f64, [i64; 2])>,
 }
 
 impl Course {
     /// Puts both series on one time line.
-    fn from_samples(inside: &str, outside: &str) -> Result<Self, String> {
+    fn from_samples(inside: &str, outside: &str, console: &str) -> Result<Self, String> {
         let clocks = |text: &str| -> Vec<(i64, i64)> { text.lines().filter_map(clock).collect() };
         let (inside_clocks, outside_clocks) = (clocks(inside), clocks(outside));
         let ns_per_cycle = 1.0 / speed(&outside_clocks)?;
@@ -113,15 +116,31 @@ impl Course {
             return Err(format!("the counters are not a constant apart: {bounds:?}"));
         };
         let middle = bounds.0 + apart / 2;
+        let seconds = |cycles: i64| (cycles - first.0) as f64 * ns_per_cycle / 1e9;
         let error = |&(cycles, real): &(i64, i64)| {
             let cycles = cycles + middle;
-            let truth = interpolate(&outside_clocks, cycles)?;
-            Some(((cycles - first.0) as f64 * ns_per_cycle / 1e9, real - truth))
+            Some((seconds(cycles), real - interpolate(&outside_clocks, cycles)?))
         };
         let mut errors: Vec<(f64, i64)> = inside_clocks.iter().filter_map(error).collect();
+        let interval = |[cycles, earliest, latest]: [i64; 3]| {
+            let cycles = cycles + middle;
+            let truth = interpolate(&outside_clocks, cycles)?;
+            Some((seconds(cycles), [truth - earliest, latest - truth]))
+        };
+        let told = console.lines().filter_map(|line| numbers(line, "interval "));
+        let mut intervals: Vec<_> = told.filter_map(interval).collect();
         let begin = errors.first().map_or(0.0, |(at, _)| *at);
         errors.iter_mut().for_each(|(at, _)| *at -= begin);
-        Ok(Self { uncertainty_us: apart as f64 / 2.0 * ns_per_cycle / 1e3, errors })
+        intervals.iter_mut().for_each(|(at, _)| *at -= begin);
+        Ok(Self { uncertainty_us: apart as f64 / 2.0 * ns_per_cycle / 1e3, errors, intervals })
+    }
+
+    /// In how many of the intervals told from so many seconds after the first sample on the truth lay, and how many there were.
+    pub fn inside_intervals(&self, begin: f64) -> (usize, usize) {
+        let late = self.intervals.iter().filter(|(at, _)| *at >= begin);
+        late.fold((0, 0), |(inside, all), (_, sides)| {
+            (inside + usize::from(sides.iter().all(|side| *side >= 0)), all + 1)
+        })
     }
 
     /// How many ppm the guest's clock gained between two moments, counted in seconds from the first sample on: the line nearest to
@@ -149,19 +168,19 @@ impl Course {
         Ok(both / square)
     }
 
-    /// Median and largest of the error without its sign, in µs, from so long after the first sample on.
+    /// Median and largest of the error without its sign, in µs, from so many seconds after the first sample on.
     ///
     /// # Errors
     /// A sentence, if there are too few samples for either to mean anything.
-    pub fn error_after(&self, begin: Duration) -> Result<(f64, f64), String> {
-        let late = self.errors.iter().filter(|(at, _)| *at >= begin.as_secs_f64());
+    pub fn error_after(&self, begin: f64) -> Result<(f64, f64), String> {
+        let late = self.errors.iter().filter(|(at, _)| *at >= begin);
         let mut sizes: Vec<u64> = late.map(|(_, error)| error.unsigned_abs()).collect();
         sizes.sort_unstable();
         match (sizes.get(sizes.len() / 2), sizes.last()) {
             (Some(median), Some(worst)) if sizes.len() >= 20 => {
                 Ok((*median as f64 / 1e3, *worst as f64 / 1e3))
             }
-            _ => Err(format!("{} samples after {} s", sizes.len(), begin.as_secs())),
+            _ => Err(format!("{} samples after {begin} s", sizes.len())),
         }
     }
 }
@@ -203,17 +222,21 @@ fn speed(clocks: &[(i64, i64)]) -> Result<f64, String> {
 
 /// The cycles and the time of a line `clock CYCLES WIDTH NANOSECONDS`.
 fn clock(line: &str) -> Option<(i64, i64)> {
-    let mut words = line.strip_prefix("clock ")?.split(' ');
-    let (cycles, _width, real) = (words.next()?, words.next()?, words.next()?);
-    Some((cycles.parse().ok()?, real.parse().ok()?))
+    let [cycles, _width, real] = numbers(line, "clock ")?;
+    Some((cycles, real))
 }
 
 /// The bounds of a line `counter LEAST MOST ROUNDS`, if anything was answered.
 fn counter(line: &str) -> Option<(i64, i64)> {
-    let mut words = line.strip_prefix("counter ")?.split(' ');
-    let (least, most, rounds) = (words.next()?, words.next()?, words.next()?);
-    (rounds.parse::<u32>().ok()? > 0).then_some(())?;
-    Some((least.parse().ok()?, most.parse().ok()?))
+    let [least, most, rounds] = numbers(line, "counter ")?;
+    (rounds > 0).then_some((least, most))
+}
+
+/// The three numbers behind a word.
+fn numbers(line: &str, word: &str) -> Option<[i64; 3]> {
+    let numbers: Option<Vec<i64>> =
+        line.strip_prefix(word)?.split(' ').map(|number| number.parse().ok()).collect();
+    numbers?.try_into().ok()
 }
 
 /// The time at `cycles`, between the two samples around it.
@@ -250,12 +273,15 @@ mod tests {
                 7_000 + 500_000_000 * n + off
             );
         }
-        let course = Course::from_samples(&inside, &outside()).expect("two series");
+        // At the guest's count of -3000 it is 7500 ns; then two that miss it on either side.
+        let told = "interval -3000 7400 7600\ninterval -3000 7501 7600\ninterval -3000 0 7499\ninterval 1 2\n";
+        let course = Course::from_samples(&inside, &outside(), told).expect("two series");
         assert!((course.uncertainty_us - 0.005).abs() < 1e-9, "{course:?}");
         assert_eq!(course.errors.len(), 40);
         assert_eq!((course.errors[0], course.errors[39].1), ((0.0, 500), -300));
-        assert_eq!(course.error_after(Duration::from_secs(10)), Ok((0.3, 0.3)));
-        assert!(course.error_after(Duration::from_secs(11)).is_err());
+        assert_eq!((course.inside_intervals(0.0), course.inside_intervals(1.0)), ((1, 3), (0, 0)));
+        assert_eq!(course.error_after(10.0), Ok((0.3, 0.3)));
+        assert!(course.error_after(11.0).is_err());
         assert!(course.rate_ppm(0.0..10.0).expect("samples").abs() < 1e-9);
         let falling = Course {
             errors: (0..20).map(|n| (f64::from(n), -100_000 * i64::from(n))).collect(),
@@ -267,10 +293,11 @@ mod tests {
 
     #[test]
     fn bounds_that_exclude_each_other_are_no_constant() {
-        let check = |counters: &str| assert!(Course::from_samples(counters, &outside()).is_err());
+        let check =
+            |counters: &str| assert!(Course::from_samples(counters, &outside(), "").is_err());
         check("counter 10 20 5\ncounter 30 40 5\n");
         check("counter -9223372036854775808 9223372036854775807 0\n");
         check("");
-        assert!(Course::from_samples("counter 1 2 3\n", "").is_err());
+        assert!(Course::from_samples("counter 1 2 3\n", "", "").is_err());
     }
 }
