@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use noonmark_nts::{Aead, Agreement, ClientTls, KeClient, KeError, KeRequest, NtpServer};
+use noonmark_units::UnixTime;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -59,11 +60,36 @@ impl KeServer {
     ///
     /// # Errors
     /// [`EstablishmentError`]; nothing is asked of any NTP server then.
-    pub(crate) async fn establish(self) -> Result<(Agreement, Established), EstablishmentError> {
+    pub async fn establish(self) -> Result<(Agreement, Established), EstablishmentError> {
         let limit = self.time_limit;
         tokio::time::timeout(limit, self.establish_unbounded())
             .await
             .unwrap_or(Err(EstablishmentError::TimedOut(limit)))
+    }
+
+    /// The same by a clock that may be wrong: a certificate is accepted if it is valid at any time from `earliest` on.
+    ///
+    /// Whoever then takes a time under these keys has to hold it against the certificates (RFC 8915 §8.5), as an
+    /// [`Association`](crate::Association) in a polled plan does.
+    ///
+    /// # Errors
+    /// As if the clock were right; a certificate that ended before `earliest` is refused.
+    pub async fn establish_since(
+        mut self,
+        earliest: UnixTime,
+    ) -> Result<(Agreement, Established), EstablishmentError> {
+        for _ in 0..MOST_JUDGEMENTS {
+            let error = match self.clone().establish().await {
+                Err(error @ EstablishmentError::Ke(_)) => error,
+                outcome => return outcome,
+            };
+            let EstablishmentError::Ke(KeError::Tls(tls)) = &error else { return Err(error) };
+            match tls.valid_at().filter(|time| *time >= earliest) {
+                Some(time) => self.tls = self.tls.judging_at(time),
+                None => return Err(error),
+            }
+        }
+        self.establish().await
     }
 
     async fn establish_unbounded(self) -> Result<(Agreement, Established), EstablishmentError> {
@@ -324,6 +350,8 @@ impl fmt::Display for EstablishmentError {
 
 impl std::error::Error for EstablishmentError {}
 
+/// A chain is judged anew for each certificate that has no time in common with the last guess.
+const MOST_JUDGEMENTS: usize = 3;
 /// For one address among several.
 const CONNECT_SHARE: Duration = Duration::from_secs(2);
 /// Stands for an address nobody told us.

@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use noonmark_clock::{Adjusted, Adjustment, NotAdjusted, Reading, SourceId};
+use noonmark_clock::{Adjusted, Adjustment, ClockState, NotAdjusted, Reading, SourceId};
 use noonmark_nts::{Agreement, ClientTls, KeRequest};
 use noonmark_os::clock::{self, ClockWatch};
-use noonmark_units::Timestamp;
+use noonmark_units::{Timestamp, UnixTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Semaphore, mpsc};
@@ -32,6 +32,9 @@ use crate::{Action, Endpoint, Family, SourceEvent, Sources};
 pub struct Runner {
     sources: Sources,
     settings: RunnerSettings,
+    /// Whom key establishment with a certain server trusts instead.
+    own_tls: BTreeMap<Endpoint, ClientTls>,
+    certificate_floor: Option<UnixTime>,
     watch: AsyncFd<Watch>,
     inputs: mpsc::Receiver<Input>,
     sender: mpsc::Sender<Input>,
@@ -94,6 +97,8 @@ impl Runner {
         Ok(Self {
             sources,
             settings,
+            own_tls: BTreeMap::new(),
+            certificate_floor: None,
             watch: Watch(ClockWatch::new()?).register()?,
             inputs,
             sender,
@@ -139,6 +144,18 @@ impl Runner {
     /// Whom key establishment trusts from now on.
     pub fn set_tls(&mut self, tls: Option<ClientTls>) {
         self.settings.tls = tls;
+    }
+
+    /// Whom key establishment with certain servers trusts from now on, instead of whom it trusts with the others.
+    pub fn set_own_tls(&mut self, own: BTreeMap<Endpoint, ClientTls>) {
+        self.own_tls = own;
+    }
+
+    /// Until the clock is synchronised, certificates need only be valid at some time from `floor` on: the last time known to be past,
+    /// such as when this program was built or last kept the clock. `None`, as at the start: they are judged by the clock as it is,
+    /// always.
+    pub fn set_certificate_floor(&mut self, floor: Option<UnixTime>) {
+        self.certificate_floor = floor;
     }
 
     /// The sources driven.
@@ -289,7 +306,7 @@ impl Runner {
     }
 
     fn establish(&mut self, id: SourceId, endpoint: Endpoint, family: Family) {
-        let Some(tls) = self.settings.tls.clone() else {
+        let Some(tls) = self.own_tls.get(&endpoint).or(self.settings.tls.as_ref()).cloned() else {
             let outcome = Box::new(Err(EstablishmentError::NoAuthorities));
             self.spawn(|sender| async move {
                 let _ = sender.send(Input::Agreed { id, outcome }).await;
@@ -307,9 +324,14 @@ impl Runner {
             time_limit: self.settings.time_limit,
         };
         let permits = Arc::clone(&self.establishments);
+        let state = self.sources.keeper().tracking(clock::reading()).state;
+        let floor = self.certificate_floor.filter(|_| state == ClockState::Unsynchronised);
         self.spawn(|sender| async move {
             let _permit = permits.acquire_owned().await;
-            let outcome = Box::new(server.establish().await);
+            let outcome = Box::new(match floor {
+                Some(floor) => server.establish_since(floor).await,
+                None => server.establish().await,
+            });
             let _ = sender.send(Input::Agreed { id, outcome }).await;
         });
     }

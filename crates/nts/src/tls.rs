@@ -146,6 +146,26 @@ impl ClientTls {
     }
 }
 
+impl ClientTls {
+    /// The same, judging validity by `time`: for a clock that is not right yet.
+    #[must_use]
+    pub fn judging_at(&self, time: UnixTime) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.time_provider = Arc::new(Judge(Instant(time)));
+        Self(Arc::new(config))
+    }
+}
+
+/// Always the same time.
+#[derive(Debug)]
+struct Instant(UnixTime);
+
+impl VerificationTime for Instant {
+    fn now(&self) -> Option<UnixTime> {
+        Some(self.0)
+    }
+}
+
 /// Why TLS failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsError(pub(crate) rustls::Error);
@@ -159,6 +179,17 @@ impl TlsError {
                 | rustls::Error::NoCertificatesPresented
                 | rustls::Error::FailedToGetCurrentTime
         )
+    }
+
+    /// When the certificate that was refused for the time alone would be accepted: the instant nearest to the one it was judged at.
+    pub fn valid_at(&self) -> Option<UnixTime> {
+        use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+        let time = match &self.0 {
+            rustls::Error::InvalidCertificate(NotValidYetContext { not_before, .. }) => not_before,
+            rustls::Error::InvalidCertificate(ExpiredContext { not_after, .. }) => not_after,
+            _ => return None,
+        };
+        Some(UnixTime::new(i64::try_from(time.as_secs()).ok()?, 0))
     }
 
     /// Whether no TLS version is shared: the peer does not offer TLS 1.3 (RFC 8915 §3).
