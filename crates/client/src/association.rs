@@ -138,9 +138,12 @@ impl Association {
     }
 
     /// What was asked so far is worth nothing any more: the machine slept, or the way to the server is another one. The open
-    /// question is given up without counting against the server.
-    pub fn forget_question(&mut self) {
+    /// question is given up without counting against the server, and key establishment that failed may be tried again soon.
+    pub fn forget_question(&mut self, now: Mono) {
         self.outstanding = None;
+        if let Some(protection) = &mut self.protection {
+            protection.hasten_establishment(now);
+        }
         if let Some(interleaved) = &mut self.interleaved {
             interleaved.forget();
         }

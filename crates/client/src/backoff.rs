@@ -13,12 +13,13 @@ use noonmark_units::Mono;
 pub(crate) struct Backoff {
     wait: Duration,
     ready_at: Mono,
+    last_attempt: Option<Mono>,
 }
 
 impl Backoff {
     /// The first attempt may come at once.
     pub(crate) const fn new(now: Mono) -> Self {
-        Self { wait: FIRST_WAIT, ready_at: now }
+        Self { wait: FIRST_WAIT, ready_at: now, last_attempt: None }
     }
 
     /// When the next attempt may begin.
@@ -28,8 +29,15 @@ impl Backoff {
 
     /// Notes that an attempt begins now.
     pub(crate) fn attempt(&mut self, now: Mono) {
+        self.last_attempt = Some(now);
         self.ready_at = now + self.wait;
         self.wait = (self.wait * 3 / 2).min(LONGEST_WAIT);
+    }
+
+    /// What made attempts fail may be over: the next may come now, though not within the first wait of the last. The waits go on growing.
+    pub(crate) fn hasten(&mut self, now: Mono) {
+        let soonest = self.last_attempt.map_or(now, |last| now.max(last + FIRST_WAIT));
+        self.ready_at = self.ready_at.min(soonest);
     }
 
     /// Forgets past failures; the next attempt may come at once.
@@ -59,6 +67,24 @@ mod tests {
             let expected = (10.0 * 1.5f64.powi(i32::try_from(n).unwrap())).min(432_000.0);
             assert!((wait - expected).abs() < 1e-3, "wait {n} is {wait}, not {expected}");
         }
+    }
+
+    #[test]
+    fn a_hastened_attempt_keeps_its_distance_and_shortens_no_later_wait() {
+        let second = |seconds: u64| Mono(seconds * 1_000_000_000);
+        let mut backoff = Backoff::new(second(0));
+        for _ in 0..10 {
+            let now = backoff.ready_at();
+            backoff.attempt(now);
+        }
+        let (last, waits_until) = (backoff.last_attempt.unwrap(), backoff.ready_at());
+        backoff.hasten(last + Duration::from_secs(1));
+        assert_eq!(backoff.ready_at(), last + Duration::from_secs(10));
+        backoff.hasten(waits_until + Duration::from_secs(100));
+        assert_eq!(backoff.ready_at(), last + Duration::from_secs(10));
+        let now = backoff.ready_at();
+        backoff.attempt(now);
+        assert!(backoff.ready_at().since(now) > waits_until.since(last));
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl Protection {
         begins
     }
 
+    /// What kept key establishment from succeeding may be over.
+    pub(crate) fn hasten_establishment(&mut self, now: Mono) {
+        self.backoff.hasten(now);
+    }
+
     /// Key establishment has failed.
     pub(crate) fn end_establishment(&mut self) {
         self.establishing = false;

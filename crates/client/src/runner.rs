@@ -15,7 +15,7 @@ use noonmark_units::{Timestamp, UnixTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, trace};
 
@@ -41,6 +41,8 @@ pub struct Runner {
     tasks: JoinSet<()>,
     /// The number of the last question of each source.
     questions: BTreeMap<SourceId, u64>,
+    /// The sockets of each source that still listen, the oldest first.
+    listening: BTreeMap<SourceId, VecDeque<AbortHandle>>,
     asked: u64,
     own_addresses: BTreeSet<IpAddr>,
     lookups: Arc<Semaphore>,
@@ -104,6 +106,7 @@ impl Runner {
             sender,
             tasks: JoinSet::new(),
             questions: BTreeMap::new(),
+            listening: BTreeMap::new(),
             asked: 0,
             own_addresses: BTreeSet::new(),
             lookups: Arc::new(Semaphore::new(AT_ONCE)),
@@ -184,6 +187,7 @@ impl Runner {
                 Action::Told(event) => {
                     if let SourceEvent::Removed { id, .. } = event {
                         self.questions.remove(&id);
+                        self.listening.remove(&id);
                     }
                     self.wanted.push_back(Wanted::Told(event));
                 }
@@ -282,7 +286,16 @@ impl Runner {
                 if let Some(from) = socket.local_address() {
                     self.note_address(from);
                 }
-                self.spawn(|sender| listen(socket, id, question, sender));
+                let listening = self.spawn(|sender| listen(socket, id, question, sender));
+                let all = self.listening.entry(id).or_default();
+                all.retain(|task| !task.is_finished());
+                all.push_back(listening);
+                // A source asked many times in a second must not use up our descriptors.
+                if all.len() > MOST_LISTENING
+                    && let Some(oldest) = all.pop_front()
+                {
+                    oldest.abort();
+                }
             }
             Err(error) => {
                 debug!(%to, %error, "the question was not sent");
@@ -336,11 +349,11 @@ impl Runner {
         });
     }
 
-    fn spawn<F>(&mut self, task: impl FnOnce(mpsc::Sender<Input>) -> F)
+    fn spawn<F>(&mut self, task: impl FnOnce(mpsc::Sender<Input>) -> F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.spawn(task(self.sender.clone()));
+        self.tasks.spawn(task(self.sender.clone()))
     }
 }
 
@@ -395,6 +408,8 @@ const WAITING_INPUTS: usize = 64;
 const AT_ONCE: usize = 4;
 /// The window of a question, and as long again in which its port stays open.
 const LISTENING: Duration = Duration::from_secs(6);
+/// Sockets of one source that listen at one time.
+const MOST_LISTENING: usize = 8;
 /// Timers are made anew at least so often; longer ones than some years tokio does not take.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 const MOST_OWN_ADDRESSES: usize = 32;

@@ -207,7 +207,7 @@ impl<K: Keep> Sources<K> {
 
     /// The machine slept.
     pub fn handle_resume(&mut self, now: Reading) {
-        self.forget_questions();
+        self.forget_questions(now);
         self.keeper.handle_resume(now);
         self.burst_all(now);
         self.look_up_waiting(now);
@@ -216,7 +216,7 @@ impl<K: Keep> Sources<K> {
 
     /// The ways to the servers may have changed: an interface or a route came or went.
     pub fn handle_route_change(&mut self, now: Reading) {
-        self.forget_questions();
+        self.forget_questions(now);
         for group in &mut self.groups {
             group.allow_detours();
         }
@@ -627,9 +627,9 @@ impl<K: Keep> Sources<K> {
         }
     }
 
-    fn forget_questions(&mut self) {
+    fn forget_questions(&mut self, now: Reading) {
         for member in &mut self.members {
-            member.association.forget_question();
+            member.association.forget_question(now.mono);
         }
     }
 

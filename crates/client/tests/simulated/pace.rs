@@ -131,7 +131,7 @@ fn the_first_burst_ends_with_four_answers_or_eight_questions() {
     let mut rig = Rig::plain(Plan::Polled(burst));
     let all = gaps(&mut rig, 10, |_| Reply::Nothing);
     assert_eq!(all[..7], [2.0; 7]);
-    check_all(&all[7..8], 64.0);
+    assert!(all[7] >= 64.0, "{all:?}");
     // Answers 2, 4, 6 and 7 are the four.
     let mut rig = Rig::plain(Plan::Polled(burst));
     let all =
@@ -170,11 +170,14 @@ fn a_burst_on_request_is_bounded_and_keeps_its_distance() {
 fn a_silent_server_is_asked_less_and_less() {
     let mut rig = Rig::plain(Plan::Polled(polling(6, 10)));
     let all = gaps(&mut rig, 40, |_| Reply::Nothing);
-    check_all(&all[..8], 64.0);
-    check_all(&all[8..9], 128.0);
-    check_all(&all[9..10], 256.0);
-    check_all(&all[10..11], 512.0);
-    check_all(&all[11..], 1024.0);
+    // Not before the reach register is empty, and not later than RFC 5905 has it.
+    let grows = all.iter().position(|gap| *gap > 66.0).expect("it grows");
+    assert!((7..=23).contains(&grows), "{all:?}");
+    check_all(&all[..grows], 64.0);
+    for (place, expected) in (grows..).zip([128.0, 256.0, 512.0, 1024.0]) {
+        check_all(&all[place..=place], expected);
+    }
+    check_all(&all[grows + 3..], 1024.0);
     // One answer and all is as before.
     gaps(&mut rig, 1, |_| Reply::Time);
     check_all(&gaps(&mut rig, 5, |_| Reply::Time), 64.0);

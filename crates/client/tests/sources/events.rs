@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use noonmark_client::SourceEvent;
+use noonmark_client::{Endpoint, SourceEvent, SourceKind};
 use noonmark_clock::{Adjustment, Output, SourceId};
 use noonmark_packet::ReferenceId;
 use noonmark_units::{Frequency, Mono, Span};
 
-use crate::world::{Manner, World, server};
+use crate::world::{Manner, World, server, spec};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -127,4 +127,21 @@ fn silence_and_return_are_told_once() {
         .collect();
     assert_eq!(told, [true, false, true]);
     assert_ne!(world.now, Mono::NEVER);
+}
+
+#[test]
+fn a_network_that_comes_back_is_a_reason_to_establish_keys_at_once() {
+    let kind = SourceKind::Nts(Endpoint::new("nts.example", 4460));
+    let mut world = World::new(vec![spec(kind)], |_| ());
+    world.run(48 * HOUR);
+    let before = world.establishments.len();
+    let server = "192.0.2.1:123".parse().expect("an address");
+    world.key_servers.insert("nts.example".to_owned(), Ok(server));
+    world.servers.insert(server, Manner::Answers);
+    let reading = world.reading();
+    world.sources.handle_route_change(reading);
+    world.carry_out();
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.establishments.len(), before + 1);
+    assert!(world.notes.0.borrow().samples.len() >= 4);
 }
