@@ -75,3 +75,84 @@ pub(crate) const UNKNOWN_FREQUENCY: f64 = 2e-4;
 const SIGMAS: f64 = 4.0;
 /// What no model foresees: a change of temperature, a jolt. In seconds per second; chrony's `maxclockerror` is the same.
 const SURPRISE: f64 = 1e-6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEADY: Motion =
+        Motion { frequency: 1e-5, frequency_sigma: 1e-7, wander: 0.0, ..Motion::UNKNOWN };
+
+    fn bounds(low_s: f64, high_s: f64) -> Bounds {
+        Bounds { low_s, high_s, at_s: 0.0 }
+    }
+
+    #[test]
+    fn an_answer_bounds_the_truth_on_both_sides_of_its_middle() {
+        let found = Bounds::around(5.0, 2.0, 7.0);
+        assert_eq!(found, Bounds { low_s: 3.0, high_s: 7.0, at_s: 7.0 });
+        assert!((found.half_s() - 2.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn bounds_move_with_the_oscillator_and_grow_either_way_in_time() {
+        let check = |at_s: f64, moved_s: f64| {
+            let found = bounds(-1.0, 1.0).at(at_s, &STEADY);
+            let growth_s = STEADY.growth_s(at_s.abs());
+            assert!((found.low_s - (-1.0 + moved_s - growth_s)).abs() < 1e-12, "{found:?}");
+            assert!((found.high_s - (1.0 + moved_s + growth_s)).abs() < 1e-12, "{found:?}");
+            assert!((found.at_s - at_s).abs() < 1e-12);
+        };
+        check(0.0, 0.0);
+        check(1000.0, 0.01);
+        check(-1000.0, -0.01);
+    }
+
+    /// The standard deviation of the offset after t seconds: σt of the frequency, and w·√(t³/3) of a random walk of w each second.
+    #[test]
+    fn growth_is_some_standard_deviations_and_a_part_for_surprises() {
+        let check = |motion: Motion, age_s: f64, sigma_s: f64| {
+            let sigmas = (motion.growth_s(age_s) - SURPRISE * age_s) / sigma_s;
+            assert!((3.999..10.001).contains(&sigmas), "{motion:?}, {age_s}: {sigmas}");
+            sigmas
+        };
+        let walking = Motion { frequency_sigma: 0.0, wander: 1e-8, ..STEADY };
+        let both = Motion { frequency_sigma: 4e-7, ..walking };
+        let sigmas = check(STEADY, 1000.0, 1e-4);
+        for again in [
+            check(STEADY, 1.0, 1e-7),
+            check(walking, 300.0, 3e-5),
+            check(walking, 1200.0, 2.4e-4),
+            check(both, 300.0, 1.2e-4f64.hypot(3e-5)),
+        ] {
+            assert!((again - sigmas).abs() < 1e-9);
+        }
+        assert_eq!(walking.growth_s(0.0), 0.0);
+    }
+
+    #[test]
+    fn what_nobody_knows_yet_grows_fastest() {
+        assert!(Motion::UNKNOWN.growth_s(64.0) > 4.0 * 2e-4 * 64.0);
+    }
+
+    #[test]
+    fn two_bounds_hold_where_both_hold() {
+        let check = |a: Bounds, b: Bounds, expected: Option<Bounds>| {
+            assert_eq!(a.intersect(b), expected);
+            assert_eq!(b.intersect(a), expected);
+        };
+        check(bounds(0.0, 2.0), bounds(1.0, 3.0), Some(bounds(1.0, 2.0)));
+        check(bounds(0.0, 9.0), bounds(1.0, 3.0), Some(bounds(1.0, 3.0)));
+        check(bounds(0.0, 1.0), bounds(1.0, 3.0), Some(bounds(1.0, 1.0)));
+        check(bounds(0.0, 1.0), bounds(1.1, 3.0), None);
+    }
+
+    #[test]
+    fn both_ends_belong_to_it() {
+        let found = bounds(-1.0, 1.0);
+        for (x_s, within) in [(-1.1, false), (-1.0, true), (0.0, true), (1.0, true), (1.1, false)] {
+            assert_eq!(found.contain(x_s), within, "{x_s}");
+        }
+        assert!(!found.contain(f64::NAN));
+    }
+}

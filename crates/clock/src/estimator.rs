@@ -200,3 +200,158 @@ fn bias_sigma_s(path: &Path) -> f64 {
 const BIAS_SHARE: f64 = 0.3;
 /// Measurements kept.
 const KEPT: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dice::Dice;
+
+    const QUEUE_S: f64 = 1e-4;
+    const UNKNOWN: (f64, f64) = (0.0, 2e-4);
+
+    /// A path that has seen so much queueing in its time.
+    fn path(queue_s: f64) -> Path {
+        let mut dice = Dice::new(5);
+        let mut path = Path::new();
+        for _ in 0..64 {
+            path.learn_delay(0.01 + dice.exponential(queue_s) + dice.exponential(queue_s));
+        }
+        path
+    }
+
+    /// Measurements by two sources, 64 s apart, of an oscillator that gains 20 ppm.
+    fn measurements(count: u32) -> Vec<(SourceId, Measurement)> {
+        let mut dice = Dice::new(6);
+        let one = |n: u32| {
+            let (up, down) = (dice.exponential(QUEUE_S), dice.exponential(QUEUE_S));
+            let at_s = 64.0 * f64::from(n);
+            let measured = Measurement {
+                at_s,
+                offset_s: 2e-5 * at_s + (up - down) / 2.0,
+                round_trip_s: 0.01 + up + down,
+                way: Way::Known,
+            };
+            (SourceId(n % 2), measured)
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn run(measurements: &[(SourceId, Measurement)], path: &Path) -> Estimator {
+        let ((id, first), rest) = measurements.split_first().unwrap();
+        let mut estimator = Estimator::new(*id, first, path, UNKNOWN);
+        for (id, measured) in rest {
+            estimator.take_in(*id, measured, |_| Some(path));
+        }
+        estimator
+    }
+
+    fn same(a: &Estimator, b: &Estimator) {
+        let (a, b) = (a.estimate(), b.estimate());
+        assert_eq!(format!("{a:?}"), format!("{b:?}"));
+    }
+
+    #[test]
+    fn thinking_again_is_having_known_it_from_the_start() {
+        let measured = measurements(100);
+        let (before, after) = (path(2e-5), path(QUEUE_S));
+        let mut learned = run(&measured, &before);
+        let known = run(&measured, &after);
+        assert_ne!(format!("{:?}", learned.estimate()), format!("{:?}", known.estimate()));
+        learned.think_again(&|_| Some(&after));
+        same(&learned, &known);
+    }
+
+    #[test]
+    fn a_change_of_opinion_is_noticed_by_itself() {
+        let measured = measurements(100);
+        let (before, after) = (path(2e-5), path(QUEUE_S));
+        let (last, early) = measured.split_last().unwrap();
+        let mut learned = run(early, &before);
+        learned.take_in(last.0, &last.1, |_| Some(&after));
+        same(&learned, &run(&measured, &after));
+    }
+
+    #[test]
+    fn thinking_again_without_news_changes_nothing() {
+        // The second number is beyond what is kept: the oldest are in the anchor.
+        for count in [10, 1000] {
+            let path = path(QUEUE_S);
+            let mut estimator = run(&measurements(count), &path);
+            let before = estimator.clone();
+            estimator.think_again(&|_| Some(&path));
+            same(&estimator, &before);
+        }
+    }
+
+    #[test]
+    fn memory_stays_bounded() {
+        let path = path(QUEUE_S);
+        let mut estimator = run(&measurements(1000), &path);
+        assert_eq!(estimator.window.len(), KEPT);
+        for n in 2..500 {
+            let id = SourceId(n);
+            let measured = Measurement { at_s: 64_000.0 + f64::from(n), ..measurements(1)[0].1 };
+            estimator.take_in(id, &measured, |_| Some(&path));
+            estimator.remove_source(id);
+        }
+        assert!(estimator.window.len() <= KEPT);
+        assert_eq!((estimator.characters.len(), estimator.state.biases.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_new_way_does_not_move_the_clock() {
+        let old = path(QUEUE_S);
+        let mut estimator = run(&measurements(100), &old);
+        let mut new = old.clone();
+        let expected_s = 2e-5 * 64.0 * 120.0;
+        // 5 ms longer on the way up.
+        for (n, (_, measured)) in (100u32..121).zip(measurements(121).into_iter().skip(100)) {
+            let round_trip_s = measured.round_trip_s + 5e-3;
+            let offset_s = measured.offset_s + 2.5e-3;
+            let learned = new.learn_delay(round_trip_s);
+            let way = if n == 100 { Way::New } else { learned };
+            let measured = Measurement { offset_s, round_trip_s, way, ..measured };
+            if n == 100 {
+                new = Path::new();
+                new.learn_delay(round_trip_s);
+            }
+            estimator.take_in(SourceId(0), &measured, |_| Some(&new));
+        }
+        let found = estimator.estimate();
+        assert!((found.offset_s - expected_s).abs() < 1e-3, "{found:?}, not {expected_s}");
+        assert!((found.frequency - 2e-5).abs() < 2e-7, "{found:?}");
+    }
+
+    #[test]
+    fn sources_that_leave_leave_what_they_taught() {
+        let path = path(QUEUE_S);
+        let mut estimator = run(&measurements(100), &path);
+        let before = estimator.estimate();
+        estimator.remove_source(SourceId(0));
+        estimator.remove_source(SourceId(77));
+        let after = estimator.estimate();
+        assert!((after.offset_s - before.offset_s).abs() < 1e-9, "{after:?}");
+        assert!((after.frequency - before.frequency).abs() < 1e-12, "{after:?}");
+        estimator.remove_source(SourceId(1));
+        let (id, measured) = measurements(101)[100];
+        estimator.take_in(id, &measured, |_| Some(&path));
+        assert_eq!(estimator.state.biases.len(), 1);
+    }
+
+    #[test]
+    fn what_comes_late_is_taken_for_what_it_was() {
+        let path = path(QUEUE_S);
+        let mut estimator = run(&measurements(100), &path);
+        let before = estimator.estimate();
+        let late_s = estimator.at_s() - 30.0;
+        let late = Measurement {
+            at_s: late_s,
+            offset_s: 2e-5 * late_s,
+            round_trip_s: 0.01,
+            way: Way::Known,
+        };
+        estimator.take_in(SourceId(0), &late, |_| Some(&path));
+        assert!((estimator.estimate().offset_s - before.offset_s).abs() < 1e-4);
+        assert!((estimator.at_s() - late_s - 30.0).abs() < 1e-9, "time does not go back");
+    }
+}

@@ -22,6 +22,8 @@
 mod adjustment;
 mod bank;
 mod bounds;
+#[cfg(test)]
+mod dice;
 mod estimator;
 mod gaussian;
 pub mod guard;

@@ -134,3 +134,60 @@ const MEMORY: f64 = 0.995;
 const LEAST: f64 = -30.0;
 /// Measurements kept.
 const KEPT: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dice::Dice;
+
+    /// What share of the queueing is found on the way up after `count` measurements, 64 s apart, of an oscillator that hardly wanders.
+    fn share_found(up_s: f64, down_s: f64, count: u32, seed: u64) -> f64 {
+        let mut dice = Dice::new(seed);
+        let (mut path, mut track) = (Path::new(), None::<Track>);
+        for n in 0..count {
+            let (up, down) = (dice.exponential(up_s), dice.exponential(down_s));
+            let at_s = 64.0 * f64::from(n);
+            let round_trip_s = 0.02 + up + down;
+            let way = path.learn_delay(round_trip_s);
+            let offset_s = 2e-5 * at_s + (up - down) / 2.0;
+            let measured = Measurement { at_s, offset_s, round_trip_s, way };
+            let track = match &mut track {
+                Some(track) => {
+                    track.update(&measured, &path, 1e-10);
+                    track
+                }
+                None => track.insert(Track::new(&measured, &path, (0.0, 2e-4))),
+            };
+            let sum: f64 = track.shares().iter().sum();
+            assert!((sum - 1.0).abs() < 1e-6, "{n}: {sum}");
+            path.believe(track.shares());
+            assert!(track.window.len() <= KEPT);
+        }
+        path.share_up()
+    }
+
+    #[test]
+    fn the_side_of_the_queues_is_recognised() {
+        let check = |up_s: f64, down_s: f64, expected: f64, slack: f64| {
+            for seed in 0..4 {
+                let found = share_found(up_s, down_s, 150, seed);
+                let what = format!("up {up_s}, down {down_s}, seed {seed}");
+                assert!((found - expected).abs() < slack, "{what}: {found}");
+            }
+        };
+        check(1e-2, 1e-4, 1.0, 0.1);
+        check(1e-4, 1e-2, 0.0, 0.1);
+        check(1e-3, 1e-5, 1.0, 0.1);
+        check(1e-5, 1e-3, 0.0, 0.1);
+        check(1e-3, 1e-3, 0.5, 0.15);
+        check(1e-4, 1e-4, 0.5, 0.15);
+    }
+
+    #[test]
+    fn no_more_is_believed_than_was_seen() {
+        assert!((share_found(1e-3, 1e-3, 1, 1) - 0.5).abs() < 1e-6);
+        let after_few = share_found(1e-4, 1e-2, 4, 2);
+        let after_many = share_found(1e-4, 1e-2, 100, 2);
+        assert!(after_many < after_few, "{after_few}, then {after_many}");
+    }
+}
