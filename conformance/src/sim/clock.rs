@@ -9,10 +9,13 @@ use noonmark_units::{Frequency, Mono, Span, Timestamp};
 #[derive(Clone, Debug)]
 pub struct SimClock {
     start: Timestamp,
-    /// Seconds since the start, of the clock that no adjustment touches.
-    raw_s: f64,
-    /// Seconds since the start, of the monotonic clock.
-    mono_s: f64,
+    /// True time, seconds since the start.
+    now_s: f64,
+    /// When the rate last changed: true time, and the raw and the monotonic clock then, all in seconds since the start. Both are
+    /// computed from here, so that how often the clock is looked at does not show in the last bits.
+    since_s: f64,
+    raw_then_s: f64,
+    mono_then_s: f64,
     /// System clock less (start + monotonic clock): the initial offset and all steps, in nanoseconds.
     stepped_nanos: i64,
     /// e: how much too fast the oscillator is, s/s.
@@ -29,8 +32,10 @@ impl SimClock {
     pub fn new(start: Timestamp, offset_s: f64) -> Self {
         Self {
             start,
-            raw_s: 0.0,
-            mono_s: 0.0,
+            now_s: 0.0,
+            since_s: 0.0,
+            raw_then_s: 0.0,
+            mono_then_s: 0.0,
             stepped_nanos: nanos(offset_s),
             error: 0.0,
             tick: TICK,
@@ -42,13 +47,13 @@ impl SimClock {
 
     /// Sets e, the oscillator's own error, within ±0.2.
     pub fn set_error(&mut self, error: f64) {
+        self.begin_rate();
         self.error = error.clamp(-0.2, 0.2);
     }
 
-    /// Lets `seconds` of true time pass.
-    pub fn advance(&mut self, seconds: f64) {
-        self.raw_s += seconds * (1.0 + self.error);
-        self.mono_s += seconds * self.rate();
+    /// Lets time pass until the true time is `now_s`.
+    pub fn advance_to(&mut self, now_s: f64) {
+        self.now_s = now_s;
     }
 
     /// How fast the system clock runs: its seconds per true second.
@@ -57,23 +62,23 @@ impl SimClock {
         (1.0 + self.error) * (1.0 + self.correction())
     }
 
-    /// The clock less true time in seconds, positive when it is ahead, at `now_s` of true time.
+    /// The clock less true time in seconds, positive when it is ahead.
     #[must_use]
-    pub fn offset(&self, now_s: f64) -> f64 {
-        (self.mono_s - now_s) + self.stepped_nanos as f64 * 1e-9
+    pub fn offset(&self) -> f64 {
+        (self.mono_s() - self.now_s) + self.stepped_nanos as f64 * 1e-9
     }
 
     /// True seconds until the monotonic clock shows `deadline`, at the present rate; zero if it does already.
     #[must_use]
     pub fn until(&self, deadline: Mono) -> f64 {
         let nanos_left = deadline.0.saturating_sub(BOOT_NANOS) as f64;
-        ((nanos_left * 1e-9 - self.mono_s) / self.rate()).max(0.0)
+        ((nanos_left * 1e-9 - self.mono_s()) / self.rate()).max(0.0)
     }
 
     /// Monotonic and system clock now.
     #[must_use]
     pub fn reading(&self) -> Reading {
-        let mono_nanos = nanos(self.mono_s);
+        let mono_nanos = nanos(self.mono_s());
         let real = self.start + Span::from_nanos(self.stepped_nanos.saturating_add(mono_nanos));
         Reading {
             mono: Mono(BOOT_NANOS.saturating_add_signed(mono_nanos)),
@@ -84,7 +89,17 @@ impl SimClock {
     /// The clock that no adjustment touches (`CLOCK_MONOTONIC_RAW`), in seconds since the start.
     #[must_use]
     pub fn raw(&self) -> f64 {
-        self.raw_s
+        self.raw_then_s + (self.now_s - self.since_s) * (1.0 + self.error)
+    }
+
+    fn mono_s(&self) -> f64 {
+        self.mono_then_s + (self.now_s - self.since_s) * self.rate()
+    }
+
+    /// What has passed so far has passed at the old rate.
+    fn begin_rate(&mut self) {
+        (self.raw_then_s, self.mono_then_s) = (self.raw(), self.mono_s());
+        self.since_s = self.now_s;
     }
 
     /// Somebody moves the system clock by so many seconds, positive forward; how far it went.
@@ -113,6 +128,7 @@ impl SimClock {
 
     /// Coarse steps go into the tick, the rest into freq, as far as both reach.
     fn set_rate(&mut self, rate: f64) -> f64 {
+        self.begin_rate();
         let ticks =
             (rate / TICK_STEP).round().clamp(-f64::from(TICK) / 10.0, f64::from(TICK) / 10.0);
         let rest = (rate - ticks * TICK_STEP).clamp(-MAX_FREQ, MAX_FREQ);
@@ -175,12 +191,12 @@ mod tests {
     #[test]
     fn a_fast_oscillator_gains_and_a_correction_takes_it_back() {
         let mut clock = clock(0.1, 1e-4);
-        clock.advance(1000.0);
-        assert!((clock.offset(1000.0) - 0.2).abs() < 1e-9);
+        clock.advance_to(1000.0);
+        assert!((clock.offset() - 0.2).abs() < 1e-9);
         assert!((clock.raw() - 1000.1).abs() < 1e-9);
         clock.adjust(&Adjustment::Rate(Frequency::from_ratio(1.0 / 1.0001 - 1.0))).unwrap();
-        clock.advance(1000.0);
-        assert!((clock.offset(2000.0) - 0.2).abs() < 1e-8);
+        clock.advance_to(2000.0);
+        assert!((clock.offset() - 0.2).abs() < 1e-8);
         assert!((clock.raw() - 2000.2).abs() < 1e-9);
     }
 
@@ -204,13 +220,13 @@ mod tests {
     #[test]
     fn a_step_moves_the_system_clock_and_not_the_monotonic_one() {
         let mut clock = clock(0.0, 0.0);
-        clock.advance(1.0);
+        clock.advance_to(1.0);
         let before = clock.reading();
         let by = Span::from_nanos(-2_500_000_000);
         let done = clock.adjust(&Adjustment::Step(by)).unwrap();
         assert_eq!(done.at.mono, before.mono);
         assert_eq!((done.at.real - before.real).as_nanos(), by.as_nanos());
-        assert!((clock.offset(1.0) + 2.5).abs() < 1e-9);
+        assert!((clock.offset() + 2.5).abs() < 1e-9);
     }
 
     #[test]
@@ -219,7 +235,7 @@ mod tests {
         clock.adjust(&Adjustment::Rate(Frequency::from_ratio(0.1))).unwrap();
         let deadline = Mono(BOOT_NANOS + 1_100_000_000);
         assert!((clock.until(deadline) - 1.0).abs() < 1e-12);
-        clock.advance(1.0);
+        clock.advance_to(1.0);
         assert!(clock.reading().mono >= deadline);
         assert!(clock.until(deadline) < 1e-12);
     }

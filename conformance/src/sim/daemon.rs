@@ -2,15 +2,42 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use noonmark_client::{Action, Endpoint, SourceEvent, SourceKind, SourceSpec, Sources};
+use noonmark_client::{Action, Endpoint, KeFailure, SourceEvent, SourceKind, SourceSpec, Sources};
 use noonmark_clock::{
-    Adjusted, Keeper, NotAdjusted, Reading, Settings, SourceId, SourceOptions, StepRule,
+    Adjusted, Keeper, Memory, NotAdjusted, Reading, Settings, SourceId, SourceOptions, StepRule,
 };
-use noonmark_units::{Mono, Span, Timestamp};
+use noonmark_nts::Agreement;
+use noonmark_units::{Mono, Precision, Span, Timestamp};
 
 use super::random::Seeded;
 use super::variant::Variant;
 use super::world::{Intention, Node};
+
+/// What a daemon starts with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Whom to ask. Servers are told by the addresses of [`address`].
+    pub specs: Vec<SourceSpec>,
+    /// The keeper's rules.
+    pub settings: Settings,
+    /// What is remembered from before.
+    pub memory: Option<Memory>,
+    /// What the machine's clock is taken to be as precise as.
+    pub precision: Precision,
+}
+
+impl Setup {
+    /// As a variant says, with so many servers.
+    #[must_use]
+    pub fn new(variant: &Variant, servers: usize) -> Self {
+        Self {
+            specs: (0..servers).map(|server| spec(variant, server)).collect(),
+            settings: settings(variant),
+            memory: None,
+            precision: variant.precision,
+        }
+    }
+}
 
 /// The program under test as it runs on a real machine: every association, selection, filter and discipline, with the world in
 /// the place of sockets and kernel.
@@ -20,31 +47,38 @@ pub struct Daemon {
     askers: Vec<SourceId>,
     /// What the sources had to tell.
     told: Vec<SourceEvent>,
+    key_exchange: Option<KeyExchange>,
+    /// Who waits for keys, by the number of the errand, and from which server.
+    rekeying: Vec<(SourceId, usize)>,
 }
 
-impl Daemon {
-    /// A daemon that asks each of `servers` servers as the variant says.
-    #[must_use]
-    pub fn new(variant: &Variant, servers: usize, random: Seeded, now: Reading) -> Self {
-        let specs = (0..servers).map(|server| spec(variant, server)).collect();
-        Self::with(specs, settings(variant), variant, random, now)
-    }
+/// What key establishment with a server, by its number, comes to.
+pub type KeyExchange = Box<dyn FnMut(usize) -> Option<Agreement>>;
 
-    /// A daemon with sources and rules of its own; sources are to be told by the addresses of [`address`].
+impl Daemon {
+    /// A daemon that starts now.
     #[must_use]
-    pub fn with(
-        specs: Vec<SourceSpec>,
-        settings: Settings,
-        variant: &Variant,
-        random: Seeded,
-        now: Reading,
-    ) -> Self {
-        let keeper = Keeper::new(settings, None, now);
+    pub fn new(setup: Setup, random: Seeded, now: Reading) -> Self {
+        let Setup { specs, settings, memory, precision } = setup;
+        let keeper = Keeper::new(settings, memory, now);
         Self {
-            sources: Sources::new(specs, keeper, variant.precision, Box::new(random), now),
+            sources: Sources::new(specs, keeper, precision, Box::new(random), now),
             askers: Vec::new(),
             told: Vec::new(),
+            key_exchange: None,
+            rekeying: Vec::new(),
         }
+    }
+
+    /// Lets it establish keys; without this every attempt fails.
+    pub fn set_key_exchange(&mut self, key_exchange: KeyExchange) {
+        self.key_exchange = Some(key_exchange);
+    }
+
+    /// How often it has set out to establish keys.
+    #[must_use]
+    pub fn key_exchanges(&self) -> usize {
+        self.rekeying.len()
     }
 
     /// The keeper of the clock, for observers.
@@ -104,17 +138,34 @@ impl Node for Daemon {
         self.sources.handle_step(by, now);
     }
 
+    fn handle_errand(&mut self, errand: u64, now: Reading) {
+        let place = usize::try_from(errand).unwrap_or(usize::MAX);
+        let Some(&(id, server)) = self.rekeying.get(place) else { return };
+        match self.key_exchange.as_mut().and_then(|exchange| exchange(server)) {
+            Some(agreement) => {
+                self.sources.handle_agreement(id, agreement, address(server), now);
+            }
+            None => self.sources.handle_ke_failure(id, KeFailure::Unreachable, now),
+        }
+    }
+
     fn poll_output(&mut self) -> Option<Intention> {
         loop {
             match self.sources.poll_output()? {
                 Action::Transmit { id, to, datagram } => {
-                    let server = number(to)?;
+                    let server = number(to.ip())?;
                     self.note_asker(server, id);
                     return Some(Intention::Transmit { server, datagram });
                 }
                 Action::Adjust(adjustment) => return Some(Intention::Adjust(adjustment)),
                 Action::Told(event) => self.told.push(event),
-                Action::Resolve { .. } | Action::Rekey { .. } => {}
+                Action::Rekey { id, endpoint, .. } => {
+                    let server = endpoint.host.parse().ok().and_then(number)?;
+                    self.rekeying.push((id, server));
+                    let number = self.rekeying.len() as u64 - 1;
+                    return Some(Intention::Errand { number, takes_s: KEY_EXCHANGE_S });
+                }
+                Action::Resolve { .. } => {}
             }
         }
     }
@@ -164,10 +215,12 @@ pub fn address(server: usize) -> SocketAddr {
 }
 
 /// The number of the server with this address.
-fn number(address: SocketAddr) -> Option<usize> {
-    let IpAddr::V4(v4) = address.ip() else { return None };
+fn number(address: IpAddr) -> Option<usize> {
+    let IpAddr::V4(v4) = address else { return None };
     let [_, _, high, low] = v4.octets();
     usize::from(u16::from_be_bytes([high, low])).checked_sub(1)
 }
 
 const PORT: u16 = 123;
+/// How long a key exchange takes, in true seconds.
+const KEY_EXCHANGE_S: f64 = 0.1;

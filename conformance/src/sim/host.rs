@@ -9,7 +9,7 @@ pub trait Host {
     fn answer(&mut self, request: &[u8], at_s: f64) -> Option<Vec<u8>>;
 }
 
-/// A server that answers at the instant of arrival (T2 = T3), by a clock of its own.
+/// A server that answers at the instant of arrival (T2 = T3, but for 0.23 ns), by a clock of its own.
 #[derive(Clone, Debug)]
 pub struct TimeServer {
     /// The true date at the start.
@@ -28,6 +28,10 @@ pub struct TimeServer {
     pub root_delay: Short,
     /// What it says of its own error.
     pub root_dispersion: Short,
+    /// Whether it answers in interleaved mode who asks for that (RFC 9769).
+    pub interleaved: bool,
+    /// Its last answer, for interleaved mode: receive and transmit stamp.
+    last: Option<(Timestamp, Timestamp)>,
 }
 
 impl TimeServer {
@@ -43,6 +47,8 @@ impl TimeServer {
             precision,
             root_delay: Short::ZERO,
             root_dispersion: Short::ZERO,
+            interleaved: true,
+            last: None,
         }
     }
 
@@ -62,6 +68,17 @@ impl Host for TimeServer {
             return None;
         }
         let now = self.time(at_s);
+        // An interleaved question names the last answer by its receive stamp, and its own two stamps differ. The stamps of an
+        // answer must differ too, or the next question could not tell which of them it names: a unit (0.23 ns) does.
+        let known = self.last.filter(|(receive, _)| {
+            self.interleaved && *receive == header.origin && header.receive != header.transmit
+        });
+        let receive = now - Span::from_bits(1);
+        self.last = Some((receive, now));
+        let (origin, transmit) = match known {
+            Some((_, transmit)) => (header.receive, transmit),
+            None => (header.transmit, now),
+        };
         let answer = Header {
             leap: self.leap,
             version: Version::V4,
@@ -73,9 +90,9 @@ impl Host for TimeServer {
             root_dispersion: self.root_dispersion,
             reference_id: ReferenceId(*b"GPS\0"),
             reference_time: whole_second(now),
-            origin: header.transmit,
-            receive: now,
-            transmit: now,
+            origin,
+            receive,
+            transmit,
         };
         let mut octets = vec![0; HEADER_LEN];
         octets.copy_from_slice(&answer.to_octets());
@@ -103,7 +120,7 @@ mod tests {
         let octets = server.answer(&request, 10.0).unwrap();
         let header = Packet::parse(&octets).unwrap().header();
         assert_eq!(header.origin, Timestamp::from_bits(77));
-        assert_eq!(header.receive, header.transmit);
+        assert_eq!((header.transmit - header.receive).to_bits(), 1);
         assert_eq!((header.transmit - server.start).as_nanos(), 9_500_000_000);
     }
 
@@ -116,6 +133,24 @@ mod tests {
         };
         check(100.0, 100_000_000_000);
         check(200.0, 200_001_000_000);
+    }
+
+    #[test]
+    fn an_interleaved_answer_brings_the_transmit_stamp_of_the_one_before() {
+        let mut server = server(&ServerModel::default());
+        let ask = |server: &mut TimeServer, origin, receive, transmit, at_s| {
+            let [origin, receive] = [origin, receive].map(Timestamp::from_bits);
+            let question =
+                Header { origin, receive, ..Header::client(Timestamp::from_bits(transmit)) };
+            let answer = server.answer(&question.to_octets(), at_s).unwrap();
+            Packet::parse(&answer).unwrap().header()
+        };
+        let first = ask(&mut server, 0, 0, 7, 10.0);
+        assert_eq!(first.origin, Timestamp::from_bits(7));
+        let second = ask(&mut server, first.receive.to_bits(), 8, 9, 20.0);
+        assert_eq!((second.origin, second.transmit), (Timestamp::from_bits(8), first.transmit));
+        let stranger = ask(&mut server, first.receive.to_bits(), 8, 9, 30.0);
+        assert_eq!(stranger.origin, Timestamp::from_bits(9), "that answer is forgotten by now");
     }
 
     #[test]

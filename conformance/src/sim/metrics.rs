@@ -10,8 +10,7 @@ pub struct Record {
     pub frequencies: Vec<f64>,
     /// Half the length of the interval the node says true time lies in, s, each time it was asked.
     pub half_widths: Vec<f64>,
-    /// Seconds in which true time was outside that interval. It is asked for every eighth second, and for every one after it was
-    /// wrong, because it costs more than everything else.
+    /// Seconds in which true time was outside that interval, of those in which it was asked for.
     pub outside: u64,
     /// Datagrams the node sent.
     pub packets: u64,
@@ -22,6 +21,11 @@ pub struct Record {
 impl Record {
     /// Runs a node in a world for `seconds`.
     pub fn of<N: Node>(world: &mut World, node: &mut N, seconds: u64) -> Self {
+        Self::watched(world, node, seconds, STRIDE_S)
+    }
+
+    /// The same, and the node is asked for its interval every `stride` seconds, and in every second after it was wrong.
+    pub fn watched<N: Node>(world: &mut World, node: &mut N, seconds: u64, stride: u64) -> Self {
         let mut record = Self::default();
         record.offsets.reserve(seconds as usize);
         record.frequencies.reserve(seconds as usize);
@@ -29,7 +33,7 @@ impl Record {
         world.run(node, seconds, |second, world, node| {
             record.offsets.push(world.offset());
             record.frequencies.push(world.clock().rate() - 1.0);
-            if second >= look_until && !second.is_multiple_of(STRIDE_S) {
+            if second >= look_until && !second.is_multiple_of(stride) {
                 return;
             }
             if let Some((earliest, latest)) = node.interval(world.reading()) {
@@ -37,7 +41,7 @@ impl Record {
                 let inside = !(truth - earliest).is_negative() && !(latest - truth).is_negative();
                 if !inside {
                     record.outside += 1;
-                    look_until = second + STRIDE_S;
+                    look_until = second + stride;
                 }
                 record.half_widths.push((latest - earliest).half().as_seconds_f64());
             }
@@ -114,7 +118,7 @@ impl Record {
     }
 }
 
-/// How often the node is asked for its interval.
+/// How often the node is asked for its interval; this costs more than everything else.
 const STRIDE_S: u64 = 8;
 
 /// The last 80 % of a run.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use serde::Serialize;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, Setup};
 use super::figures::{bootstrap_of_median, geometric_mean, median, ranked};
 use super::metrics::Record;
 use super::scenario::{Figures, Scenario, ScenarioFile};
@@ -120,8 +120,8 @@ impl<'a> Trial<'a> {
     pub fn record(&self, seed: u64) -> Record {
         let model = &self.scenario.model;
         let mut world = World::new(model, seed, self.variant.server_precision);
-        let random = World::node_random(seed);
-        let mut daemon = Daemon::new(self.variant, model.servers.len(), random, world.reading());
+        let setup = Setup::new(self.variant, model.servers.len());
+        let mut daemon = Daemon::new(setup, World::node_random(seed), world.reading());
         Record::of(&mut world, &mut daemon, self.seconds)
     }
 

@@ -218,7 +218,7 @@ impl World {
     /// The node's clock less true time, in seconds.
     #[must_use]
     pub fn offset(&self) -> f64 {
-        self.clock.offset(self.now_s)
+        self.clock.offset()
     }
 
     /// How many datagrams the node has sent.
@@ -230,7 +230,7 @@ impl World {
     /// Lets `seconds` of true time pass for the node, and shows every whole second to `observe`, with its number.
     ///
     /// # Panics
-    /// If the node wants to be woken for ever at one instant: that is a fault of the node.
+    /// If the node has ever more to do at one instant: that is a fault of the node.
     pub fn run<N: Node>(
         &mut self,
         node: &mut N,
@@ -246,7 +246,7 @@ impl World {
             let timer_s = self.now_s + self.clock.until(node.deadline());
             let next_s = second_s.min(arrival_s).min(timer_s);
             if next_s > self.now_s {
-                self.clock.advance(next_s - self.now_s);
+                self.clock.advance_to(next_s);
                 self.now_s = next_s;
                 wakes_at_this_instant = 0;
             }
@@ -284,7 +284,13 @@ impl World {
 
     /// Does what the node wants, until it wants nothing more.
     fn settle<N: Node>(&mut self, node: &mut N) {
-        while let Some(intention) = node.poll_output() {
+        for turn in 0.. {
+            let Some(intention) = node.poll_output() else { return };
+            assert!(
+                turn < 10_000,
+                "the node wants more and more at {} s: {intention:?}",
+                self.now_s
+            );
             match intention {
                 Intention::Transmit { server, datagram } => {
                     self.questions += 1;
