@@ -268,5 +268,5 @@ const LONGEST_BURST: u32 = 16;
 const ONE_SECOND: Duration = Duration::from_secs(1);
 /// The longest round trip to a server that may be asked more than once in a second.
 const NEAR: Span = Span::from_bits(42_949_673); // 10 ms
-/// Unanswered questions in a row before the interval begins to grow: the reach register is empty then.
-const PATIENCE: u32 = 8;
+/// Unanswered questions in a row before the interval begins to grow: the reach register is empty at the next.
+const PATIENCE: u32 = 7;

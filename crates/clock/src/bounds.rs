@@ -19,6 +19,8 @@ pub(crate) struct Motion {
     /// Standard deviation of its change in one second: what must be reckoned with, and what is most likely.
     pub(crate) wander: f64,
     pub(crate) likely_wander: f64,
+    /// How many standard deviations a bound has to cover.
+    pub(crate) sigmas: f64,
 }
 
 impl Bounds {
@@ -53,26 +55,30 @@ impl Bounds {
 }
 
 impl Motion {
+    /// Once there is a history to judge by.
+    pub(crate) const SIGMAS: f64 = 4.0;
+    /// Before, when the standard deviation itself is hardly known.
+    pub(crate) const SIGMAS_UNSETTLED: f64 = 10.0;
+
     /// Before anything is known but that it is an oscillator.
     pub(crate) const UNKNOWN: Self = Self {
         frequency: 0.0,
         frequency_sigma: UNKNOWN_FREQUENCY,
         wander: 1e-7,
         likely_wander: 1e-8,
+        sigmas: Self::SIGMAS_UNSETTLED,
     };
 
     /// How far the offset may stray in `age_s` seconds from where the frequency takes it.
     pub(crate) fn growth_s(&self, age_s: f64) -> f64 {
         let steady = self.frequency_sigma * age_s;
         let walked = self.wander * (age_s.powi(3) / 3.0).sqrt();
-        SIGMAS * steady.hypot(walked) + SURPRISE * age_s
+        self.sigmas * steady.hypot(walked) + SURPRISE * age_s
     }
 }
 
 /// What an oscillator may be off before anything is known, one standard deviation.
 pub(crate) const UNKNOWN_FREQUENCY: f64 = 2e-4;
-/// How many standard deviations a bound covers.
-const SIGMAS: f64 = 4.0;
 /// What no model foresees: a change of temperature, a jolt. In seconds per second; chrony's `maxclockerror` is the same.
 const SURPRISE: f64 = 1e-6;
 

@@ -55,20 +55,37 @@ impl Estimator {
         }
     }
 
-    /// Takes in a measurement. Returns by how many standard deviations it was beyond what was foreseen and its way explains.
+    /// By how many standard deviations a measurement is beyond what is foreseen and its way explains.
+    pub(crate) fn surprise(&self, id: SourceId, measured: &Measurement, path: &Path) -> f64 {
+        let mut bank = self.state.bank.clone();
+        let bias = match self.state.biases.get(&id) {
+            Some(bias) => *bias,
+            None => bank.add_bias(bias_sigma_s(path)),
+        };
+        if measured.way == Way::New {
+            bank.reset_bias(bias, bias_sigma_s(path));
+        }
+        bank.predict((measured.at_s - self.state.at_s).max(0.0));
+        let (expected_s, sigma_s) = bank.expect(bias);
+        let beyond_s =
+            (measured.offset_s - expected_s).abs() - path.law(measured.round_trip_s).reach_s();
+        beyond_s / sigma_s.max(1e-12)
+    }
+
+    /// Takes in a measurement.
     pub(crate) fn take_in<'a>(
         &mut self,
         id: SourceId,
         measured: &Measurement,
         path_of: impl Fn(SourceId) -> Option<&'a Path>,
-    ) -> f64 {
-        let Some(path) = path_of(id) else { return 0.0 };
+    ) {
+        let Some(path) = path_of(id) else { return };
         if measured.way == Way::New {
             // What was measured over the old way cannot be weighed by what the new one is like.
             self.anchor = Some(self.state.clone());
             self.window.clear();
         }
-        let surprise = self.state.take_in(id, measured, path);
+        self.state.take_in(id, measured, path);
         if self.window.len() == KEPT {
             self.drop_oldest(&path_of);
         }
@@ -79,7 +96,6 @@ impl Estimator {
             self.characters.insert(id, character);
             self.think_again(&path_of);
         }
-        surprise
     }
 
     /// Forgets a source. What it contributed stays.
@@ -111,9 +127,7 @@ impl Estimator {
         let Some((id, oldest)) = self.window.pop_front() else { return };
         let Some(path) = path_of(id) else { return };
         match &mut self.anchor {
-            Some(anchor) => {
-                anchor.take_in(id, &oldest, path);
-            }
+            Some(anchor) => anchor.take_in(id, &oldest, path),
             None => self.anchor = Some(State::new(id, &oldest, path, self.initial_frequency)),
         }
     }
@@ -123,9 +137,7 @@ impl Estimator {
         for (id, measured) in &self.window {
             let Some(path) = path_of(*id) else { continue };
             match &mut state {
-                Some(state) => {
-                    state.take_in(*id, measured, path);
-                }
+                Some(state) => state.take_in(*id, measured, path),
                 None => state = Some(State::new(*id, measured, path, self.initial_frequency)),
             }
         }
@@ -154,7 +166,7 @@ impl State {
         Self { bank, at_s: measured.at_s, biases: BTreeMap::from([(id, FIRST_BIAS)]) }
     }
 
-    fn take_in(&mut self, id: SourceId, measured: &Measurement, path: &Path) -> f64 {
+    fn take_in(&mut self, id: SourceId, measured: &Measurement, path: &Path) {
         let law: ErrorLaw = path.law(measured.round_trip_s);
         let elapsed_s = measured.at_s - self.at_s;
         // One that waited for the others to agree may be a little older than the bank.
@@ -175,9 +187,7 @@ impl State {
                 bias
             }
         };
-        let (expected_s, sigma_s) = self.bank.expect(bias);
         self.bank.update(bias, offset_s, &law);
-        ((offset_s - expected_s).abs() - law.reach_s()) / sigma_s.max(1e-12)
     }
 
     fn remove_source(&mut self, id: SourceId) {

@@ -96,6 +96,8 @@ struct Source {
     reach: u8,
     asked: u32,
     samples: u64,
+    /// How many of its latest answers in a row were far from what was foreseen.
+    doubts: u32,
     interval: Duration,
 }
 
@@ -193,7 +195,7 @@ impl Keeper {
     pub fn handle_step(&mut self, _by: Span, now: Reading) {
         self.stepped_at = Some(now.mono);
         self.updates_since_step = 0;
-        self.burst(|source| source.options.bursts);
+        self.burst(|source| source.options.bursts, 4, BURST_SPACING);
         self.steer(now);
     }
 
@@ -214,7 +216,7 @@ impl Keeper {
             source.pending = None;
             source.asked = 0;
         }
-        self.burst(|_| true);
+        self.burst(|_| true, 4, BURST_SPACING);
     }
 
     /// A question brought no usable answer.
@@ -369,6 +371,7 @@ impl Keeper {
             self.bounds =
                 Some(before.and_then(|before| before.intersect(bounds)).unwrap_or(bounds));
         }
+        self.doubt();
         let mut waiting: Vec<(SourceId, Measurement)> = Vec::new();
         for (id, source) in &mut self.sources {
             if source.state == SourceState::Followed
@@ -433,13 +436,47 @@ impl Keeper {
             self.estimator = Some(Estimator::new(id, measured, path, self.initial_frequency));
             return;
         };
-        let surprise = estimator.take_in(id, measured, path_of);
-        let surprising = surprise > SURPRISING && self.updates >= SETTLED;
-        let Some(source) = self.sources.get_mut(&id).filter(|_| surprising) else { return };
-        source.interval = Duration::ZERO;
-        if source.options.bursts {
-            let spacing = Duration::from_secs(8);
-            self.outputs.push_back(Output::Burst { source: id, questions: 1, spacing });
+        estimator.take_in(id, measured, path_of);
+    }
+
+    /// Looks at measurements that are far from what is foreseen. If most of those followed say so, the oscillator has changed and they
+    /// are believed; while only a few do, they have to wait for the others, who are asked at once.
+    fn doubt(&mut self) {
+        let Some(estimator) = self.estimator.as_ref().filter(|_| self.updates >= SETTLED) else {
+            return;
+        };
+        let mut news = false;
+        for (id, source) in &mut self.sources {
+            let Some(measured) =
+                source.pending.as_mut().filter(|_| source.state == SourceState::Followed)
+            else {
+                continue;
+            };
+            let surprising = estimator.surprise(*id, measured, &source.path) > SURPRISING;
+            news |= surprising && source.doubts == 0;
+            source.doubts = if surprising { source.doubts.saturating_add(1) } else { 0 };
+            if source.doubts > LONGEST_DOUBT {
+                // For so long, it is the way that has changed without showing it.
+                measured.way = Way::New;
+                source.doubts = 0;
+            }
+        }
+        let followed =
+            || self.sources.values().filter(|source| source.state == SourceState::Followed);
+        let doubtful = followed().filter(|source| source.doubts > 0).count();
+        let believed = 2 * doubtful > followed().count();
+        if news {
+            for source in self.sources.values_mut() {
+                source.interval = Duration::ZERO;
+            }
+            self.burst(|source| source.options.bursts, 1, SOON);
+        }
+        if !believed {
+            for source in self.sources.values_mut() {
+                if source.state == SourceState::Followed && source.doubts > 0 {
+                    source.state = SourceState::Doubtful;
+                }
+            }
         }
     }
 
@@ -521,6 +558,11 @@ impl Keeper {
                     frequency_sigma: estimate.frequency_sigma,
                     wander: estimate.wander,
                     likely_wander: estimate.likely_wander,
+                    sigmas: if self.updates < SETTLED {
+                        Motion::SIGMAS_UNSETTLED
+                    } else {
+                        Motion::SIGMAS
+                    },
                 }
             }
             None => Motion {
@@ -551,13 +593,9 @@ impl Keeper {
             .min()
     }
 
-    fn burst(&mut self, which: impl Fn(&Source) -> bool) {
+    fn burst(&mut self, which: impl Fn(&Source) -> bool, questions: u32, spacing: Duration) {
         for (id, _) in self.sources.iter().filter(|(_, source)| which(source)) {
-            self.outputs.push_back(Output::Burst {
-                source: *id,
-                questions: 4,
-                spacing: Duration::from_secs(2),
-            });
+            self.outputs.push_back(Output::Burst { source: *id, questions, spacing });
         }
     }
 }
@@ -578,6 +616,7 @@ impl Source {
             reach: 0,
             asked: 0,
             samples: 0,
+            doubts: 0,
             interval: Duration::ZERO,
         }
     }
@@ -644,6 +683,10 @@ const PATIENCE_S: f64 = 8.0;
 const SETTLED: u32 = 16;
 /// A measurement beyond so many standard deviations of what was foreseen is worth another question at once.
 const SURPRISING: f64 = 4.0;
+/// After so many of them in a row from one source it is thought to be reached by another way.
+const LONGEST_DOUBT: u32 = 8;
+const SOON: Duration = Duration::from_secs(8);
+const BURST_SPACING: Duration = Duration::from_secs(2);
 /// When a slew is looked at again at the latest, s.
 const LONGEST_SLEW_S: f64 = 1000.0;
 /// As RFC 5905 has it (`MAXDISP`): nothing is known.

@@ -50,7 +50,7 @@ const NOISY_S: f64 = 0.01;
 const LEARNING_S: f64 = 10_800.0;
 const LONGEST_WHILE_LEARNING_S: f64 = 440.0;
 /// When to ask once more at the beginning, seconds after the first answer.
-const EARLY: [f64; 7] = [12.0, 24.0, 44.0, 96.0, 160.0, 224.0, 288.0];
+const EARLY: [f64; 9] = [12.0, 24.0, 44.0, 76.0, 108.0, 140.0, 172.0, 204.0, 236.0];
 
 #[cfg(test)]
 mod tests {

@@ -59,6 +59,8 @@ pub enum SourceState {
     Distant,
     /// Its time contradicts what the majority says.
     Falseticker,
+    /// Its last answers are far from what the clock's history foresees, and most of the others' are not.
+    Doubtful,
     /// It says something, but no majority agrees on anything.
     NoMajority {
         /// How many agree at most.
@@ -83,6 +85,7 @@ impl SourceState {
             Self::Unauthenticated => "unauthenticated",
             Self::Distant => "distant",
             Self::Falseticker => "falseticker",
+            Self::Doubtful => "doubtful",
             Self::NoMajority { .. } => "no-majority",
             Self::NotEnough => "not-enough",
         }
@@ -103,6 +106,9 @@ impl fmt::Display for SourceState {
             }
             Self::Distant => f.write_str("its time may be wrong by more than is allowed"),
             Self::Falseticker => f.write_str("its time contradicts what the majority says"),
+            Self::Doubtful => f.write_str(
+                "its time departs from what the other sources and the clock's history say",
+            ),
             Self::NoMajority { agree, heard } => {
                 write!(f, "no majority: at most {agree} of {heard} sources agree")
             }
