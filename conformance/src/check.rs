@@ -12,7 +12,7 @@ use crate::requirement::{self, Claim, REQUIREMENTS};
 /// Why a check did not hold: a sentence with the facts.
 pub type Failure = String;
 
-/// A test that claims requirements, over a lab of type `L` that holds the server under test.
+/// A test that claims requirements, over a lab of type `L` that holds the server or the client under test.
 pub struct Check<L> {
     /// The requirements this check claims, most often one.
     pub ids: &'static [&'static str],
@@ -39,6 +39,14 @@ pub struct Fault<F> {
     pub name: &'static str,
     /// What the adaptor is told.
     pub kind: F,
+}
+
+/// One side of the protocol under test: its checks, and the faults that are looked for among these alone.
+pub struct Side<L, F> {
+    /// The checks.
+    pub checks: Vec<Check<L>>,
+    /// The faults.
+    pub faults: Vec<Fault<F>>,
 }
 
 /// How much a check may cost: counts of thousands run once, not under every fault.
@@ -93,10 +101,12 @@ pub struct Shown {
 ///
 /// Returns whether all held.
 pub fn run<L, F: Copy + 'static>(
-    checks: &[Check<L>],
-    faults: &[Fault<F>],
+    sides: &[Side<L, F>],
     lab: impl Fn(Option<F>, Effort) -> L,
 ) -> bool {
+    let checks: Vec<Check<L>> = sides.iter().flat_map(|side| side.checks.iter().copied()).collect();
+    let checks = &checks[..];
+    let faults: Vec<Fault<F>> = sides.iter().flat_map(|side| side.faults.iter().copied()).collect();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let wanted = |name: &str, ids: &[&str]| {
@@ -113,7 +123,7 @@ pub fn run<L, F: Copy + 'static>(
     }
     let mut tally = Tally::default();
     if words.is_empty() {
-        complain_of_the_table(checks, faults, &mut tally);
+        complain_of_the_table(checks, &faults, &mut tally);
     }
 
     let mut held: BTreeSet<&'static str> = BTreeSet::new();
@@ -131,13 +141,16 @@ pub fn run<L, F: Copy + 'static>(
     }
 
     let mut shown_by_fault: Vec<(&'static str, &'static str)> = Vec::new();
-    for fault in faults.iter().filter(|fault| wanted(fault.name, &[fault.id])) {
-        let started = Instant::now();
-        let outcome = exactly_its_checks_fail(checks, fault, &lab);
-        if outcome.is_ok() {
-            shown_by_fault.push((fault.id, fault.name));
+    for side in sides {
+        for fault in side.faults.iter().filter(|fault| wanted(fault.name, &[fault.id])) {
+            let started = Instant::now();
+            let outcome = exactly_its_checks_fail(&side.checks, fault, &lab);
+            if outcome.is_ok() {
+                shown_by_fault.push((fault.id, fault.name));
+            }
+            let name = format!("fault {} [{}]", fault.name, fault.id);
+            tally.count(&name, outcome, started.elapsed());
         }
-        tally.count(&format!("fault {} [{}]", fault.name, fault.id), outcome, started.elapsed());
     }
 
     if words.is_empty() {

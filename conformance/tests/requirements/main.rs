@@ -1,17 +1,18 @@
-//! Every requirement on the server side, asked of a server in this process, and the faults that show the questions have teeth.
+//! Every requirement, asked of a server or a client in this process, and the faults that show the questions have teeth.
 //!
-//! Two halves: `ke` puts its questions to the key exchange server, `ntp` to the responder. Each lists its checks and its
-//! faults; [`noonmark_conformance::check::run`] does the rest.
+//! Three parts: `ke` puts its questions to the key exchange server, `ntp` to the responder, `client` to key exchange client and
+//! association. Each lists its checks and its faults; [`noonmark_conformance::check::run`] does the rest.
 
+mod client;
 mod ke;
 mod ntp;
 
 use std::process::ExitCode;
 
-use noonmark_conformance::check::{self, Check, Effort, Fault};
+use noonmark_conformance::check::{self, Check, Effort, Fault, Side};
 
-/// What a check is given: how the server under test is broken, if at all, and how much may be spent. The server itself is
-/// made by each half, in the shape its questions need.
+/// What a check is given: how what is under test is broken, if at all, and how much may be spent. The server or client itself is
+/// made by each part, in the shape its questions need.
 pub struct Lab {
     /// The one promise that is broken.
     pub fault: Option<FaultKind>,
@@ -19,22 +20,27 @@ pub struct Lab {
     pub effort: Effort,
 }
 
-/// A fault of either half.
+/// A fault of any part.
 #[derive(Clone, Copy, Debug)]
 pub enum FaultKind {
     /// Around the key exchange server.
     Ke(ke::Fault),
     /// Around the responder.
     Ntp(ntp::Fault),
+    /// Around the client.
+    Client(client::Fault),
 }
 
 fn main() -> ExitCode {
-    let checks: Vec<Check<Lab>> = [ke::CHECKS, ntp::CHECKS]
-        .into_iter()
-        .flat_map(|sections| sections.iter().copied().flatten().copied())
-        .collect();
-    let faults: Vec<Fault<FaultKind>> =
-        [ke::FAULTS, ntp::FAULTS].into_iter().flatten().copied().collect();
-    let held = check::run(&checks, &faults, |fault, effort| Lab { fault, effort });
+    let server = side(&[ke::CHECKS, ntp::CHECKS], &[ke::FAULTS, ntp::FAULTS]);
+    let client = side(&[client::CHECKS], &[client::FAULTS]);
+    let held = check::run(&[server, client], |fault, effort| Lab { fault, effort });
     if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn side(checks: &[&[&[Check<Lab>]]], faults: &[&[Fault<FaultKind>]]) -> Side<Lab, FaultKind> {
+    Side {
+        checks: checks.iter().flat_map(|part| part.iter().copied().flatten().copied()).collect(),
+        faults: faults.iter().copied().flatten().copied().collect(),
+    }
 }

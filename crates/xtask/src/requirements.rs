@@ -109,10 +109,10 @@ fn render(rows: &[Row]) -> String {
     let mut text = String::from("# Requirements\n\n");
     let _ = write!(
         text,
-        "What the RFCs and our own hardening ask of a server, and the check that shows that Noonmark keeps it. This page is made by\n\
+        "What the RFCs and our own hardening ask of a server and of a client, and the check that shows that Noonmark keeps it. This page is made by\n\
          `cargo xtask requirements` from the checks that ran (`conformance/tests/requirements/`), and the tests insist that it is current.\n\n\
          {} kept, {} kept in another way than the text says, {} not claimed yet, {} failed. For {faulted} of them a deliberate fault in an\n\
-         adaptor around the server makes exactly the checks of that row fail and no other; the column names the faults.\n",
+         adaptor around server or client makes exactly its checks of that row fail and no other; the column names the faults.\n",
         count("kept"),
         count("deviates"),
         count("later"),
@@ -157,8 +157,10 @@ fn title(prefix: &str) -> &str {
         "KE" => "KE: NTS key establishment",
         "KX" => "KX: key export",
         "EF" => "EF: extension fields",
+        "NC" => "NC: the NTS client",
         "NS" => "NS: the NTS server",
-        "WS" => "WS: NTP on the wire",
+        "WS" => "WS: NTP on the wire, the server",
+        "WC" => "WC: NTP on the wire, the client",
         "KD" => "KD: Kiss-o'-Death",
         "ER" => "ER: eras and integer limits",
         "MA" => "MA: message authentication codes",

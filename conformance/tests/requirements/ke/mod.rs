@@ -8,7 +8,7 @@ mod export;
 mod fault;
 mod lab;
 mod ntp;
-mod octets;
+pub mod octets;
 mod records;
 mod session;
 mod transport;
