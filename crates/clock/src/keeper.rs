@@ -1,18 +1,20 @@
 //! The whole of keeping a clock: answers in, corrections out.
 
+mod record;
+
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_units::{Frequency, Mono, Span, Timestamp};
 
+use self::record::Record;
 use crate::bounds::{Bounds, Motion, UNKNOWN_FREQUENCY};
 use crate::estimator::{Estimator, Measurement};
 use crate::ledger::Ledger;
 use crate::pace;
-use crate::path::{Path, Way};
+use crate::path::Way;
 use crate::selection::{Rules, Selection, SourceState, Voice, select};
-use crate::track::Track;
 use crate::tracking::{ClockState, SourceReport, Tracking};
 use crate::{
     Adjusted, Adjustment, Memory, NotAdjusted, Reading, Sample, Settings, SourceId, SourceOptions,
@@ -34,7 +36,7 @@ pub struct Keeper {
     /// True time minus oscillator time, about: what the bank's offset and all bounds are relative to.
     base: Span,
     estimator: Option<Estimator>,
-    sources: BTreeMap<SourceId, Source>,
+    sources: BTreeMap<SourceId, Record>,
     /// Frequency and its standard deviation, as last known before we started.
     initial_frequency: (f64, f64),
     /// Oscillator time of the first answer of all, s.
@@ -78,29 +80,6 @@ pub enum Output {
     },
 }
 
-#[derive(Clone, Debug)]
-struct Source {
-    options: SourceOptions,
-    path: Path,
-    track: Option<Track>,
-    /// Where its answers have the truth.
-    bounds: Option<Bounds>,
-    /// The same after each of its latest answers, oldest first.
-    bounds_before: VecDeque<Bounds>,
-    state: SourceState,
-    /// Measured, but not yet taken in because the sources had not agreed.
-    pending: Option<Measurement>,
-    last: Option<Sample>,
-    last_offset: Span,
-    last_answer: Option<Mono>,
-    reach: u8,
-    asked: u32,
-    samples: u64,
-    /// How many of its latest answers in a row were far from what was foreseen.
-    doubts: u32,
-    interval: Duration,
-}
-
 impl Keeper {
     /// A keeper of a clock that now reads `now` and runs uncorrected, with what was remembered from before.
     #[must_use]
@@ -136,7 +115,7 @@ impl Keeper {
 
     /// Adds a source.
     pub fn add_source(&mut self, id: SourceId, options: SourceOptions, _now: Reading) {
-        self.sources.insert(id, Source::new(options));
+        self.sources.insert(id, Record::new(options));
     }
 
     /// Forgets a source.
@@ -309,7 +288,7 @@ impl Keeper {
     pub fn sources(&self, now: Reading) -> Vec<SourceReport> {
         let raw_s = self.ledger.raw_s(now.mono);
         let motion = self.motion();
-        let report = |(id, source): (&SourceId, &Source)| SourceReport {
+        let report = |(id, source): (&SourceId, &Record)| SourceReport {
             id: *id,
             state: source.state,
             stratum: source.last.map_or(0, |last| last.stratum),
@@ -574,10 +553,10 @@ impl Keeper {
     }
 
     /// The followed source with the least distance.
-    fn reference(&self, raw_s: f64, motion: &Motion) -> Option<(SourceId, &Source)> {
+    fn reference(&self, raw_s: f64, motion: &Motion) -> Option<(SourceId, &Record)> {
         let followed =
             self.sources.iter().filter(|(_, source)| source.state == SourceState::Followed);
-        let distance = |source: &Source| {
+        let distance = |source: &Record| {
             source.bounds.map_or(f64::INFINITY, |bounds| bounds.at(raw_s, motion).half_s())
         };
         followed
@@ -593,88 +572,13 @@ impl Keeper {
             .min()
     }
 
-    fn burst(&mut self, which: impl Fn(&Source) -> bool, questions: u32, spacing: Duration) {
+    fn burst(&mut self, which: impl Fn(&Record) -> bool, questions: u32, spacing: Duration) {
         for (id, _) in self.sources.iter().filter(|(_, source)| which(source)) {
             self.outputs.push_back(Output::Burst { source: *id, questions, spacing });
         }
     }
 }
 
-impl Source {
-    fn new(options: SourceOptions) -> Self {
-        Self {
-            options,
-            path: Path::new(),
-            track: None,
-            bounds: None,
-            bounds_before: VecDeque::new(),
-            state: SourceState::Waiting,
-            pending: None,
-            last: None,
-            last_offset: Span::ZERO,
-            last_answer: None,
-            reach: 0,
-            asked: 0,
-            samples: 0,
-            doubts: 0,
-            interval: Duration::ZERO,
-        }
-    }
-
-    /// Learns from an answer what can be learned without the other sources.
-    fn take(
-        &mut self,
-        sample: &Sample,
-        mut measured: Measurement,
-        motion: &Motion,
-        now: Reading,
-        initial_frequency: (f64, f64),
-    ) {
-        self.reach = self.reach << 1 | 1;
-        self.asked = self.asked.saturating_add(1);
-        self.samples = self.samples.saturating_add(1);
-        self.last = Some(*sample);
-        self.last_answer = Some(now.mono);
-        measured.way = self.path.learn_delay(measured.round_trip_s);
-        match &mut self.track {
-            Some(track) => {
-                track.update(&measured, &self.path, motion.likely_wander);
-                self.path.believe(track.shares());
-            }
-            None => self.track = Some(Track::new(&measured, &self.path, initial_frequency)),
-        }
-        let half_s = measured.round_trip_s / 2.0
-            + (sample.root_delay.half() + sample.root_dispersion + sample.precision.as_span())
-                .as_seconds_f64();
-        let fresh = Bounds::around(measured.offset_s, half_s, measured.at_s);
-        let before = self.bounds.map(|bounds| bounds.at(measured.at_s, motion));
-        // A server whose answers contradict each other is believed for the last one only.
-        let bounds = before.and_then(|before| before.intersect(fresh)).unwrap_or(fresh);
-        self.bounds = Some(bounds);
-        if self.bounds_before.len() == BOUNDS_REMEMBERED {
-            self.bounds_before.pop_front();
-        }
-        self.bounds_before.push_back(bounds);
-        if let Some(pending) = self.pending
-            && pending.way == Way::New
-        {
-            measured.way = Way::New;
-        }
-        self.pending = Some(measured);
-    }
-}
-
-impl Source {
-    /// Where its answers have the truth at an instant that may lie before the last of them.
-    fn bounds_at(&self, at_s: f64, motion: &Motion) -> Option<Bounds> {
-        let last = self.bounds?.at(at_s, motion);
-        let all = self.bounds_before.iter().rev().map(|bounds| bounds.at(at_s, motion));
-        Some(all.fold(last, |found, bounds| found.intersect(bounds).unwrap_or(found)))
-    }
-}
-
-/// How many answers back the bounds of a source are remembered.
-const BOUNDS_REMEMBERED: usize = 8;
 /// A frequency remembered is trusted no more than this, one standard deviation.
 const LEAST_REMEMBERED_SKEW: f64 = 1e-7;
 /// For how long the first source that answers waits for the others, s.

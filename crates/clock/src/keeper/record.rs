@@ -1,0 +1,113 @@
+//! What is known of one source.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use noonmark_units::{Mono, Span};
+
+use crate::bounds::{Bounds, Motion};
+use crate::estimator::Measurement;
+use crate::path::{Path, Way};
+use crate::selection::SourceState;
+use crate::track::Track;
+use crate::{Reading, Sample, SourceOptions};
+
+/// One source: what the operator says of it, what it answered, and what was learned from that without the other sources.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) options: SourceOptions,
+    pub(super) path: Path,
+    pub(super) track: Option<Track>,
+    /// Where its answers have the truth.
+    pub(super) bounds: Option<Bounds>,
+    /// The same after each of its latest answers, oldest first.
+    pub(super) bounds_before: VecDeque<Bounds>,
+    pub(super) state: SourceState,
+    /// Measured, but not yet taken in because the sources had not agreed.
+    pub(super) pending: Option<Measurement>,
+    pub(super) last: Option<Sample>,
+    pub(super) last_offset: Span,
+    pub(super) last_answer: Option<Mono>,
+    pub(super) reach: u8,
+    pub(super) asked: u32,
+    pub(super) samples: u64,
+    /// How many of its latest answers in a row were far from what was foreseen.
+    pub(super) doubts: u32,
+    pub(super) interval: Duration,
+}
+
+impl Record {
+    pub(super) fn new(options: SourceOptions) -> Self {
+        Self {
+            options,
+            path: Path::new(),
+            track: None,
+            bounds: None,
+            bounds_before: VecDeque::new(),
+            state: SourceState::Waiting,
+            pending: None,
+            last: None,
+            last_offset: Span::ZERO,
+            last_answer: None,
+            reach: 0,
+            asked: 0,
+            samples: 0,
+            doubts: 0,
+            interval: Duration::ZERO,
+        }
+    }
+
+    /// Learns from an answer what can be learned without the other sources.
+    pub(super) fn take(
+        &mut self,
+        sample: &Sample,
+        mut measured: Measurement,
+        motion: &Motion,
+        now: Reading,
+        initial_frequency: (f64, f64),
+    ) {
+        self.reach = self.reach << 1 | 1;
+        self.asked = self.asked.saturating_add(1);
+        self.samples = self.samples.saturating_add(1);
+        self.last = Some(*sample);
+        self.last_answer = Some(now.mono);
+        measured.way = self.path.learn_delay(measured.round_trip_s);
+        match &mut self.track {
+            Some(track) => {
+                track.update(&measured, &self.path, motion.likely_wander);
+                self.path.believe(track.shares());
+            }
+            None => self.track = Some(Track::new(&measured, &self.path, initial_frequency)),
+        }
+        let half_s = measured.round_trip_s / 2.0
+            + (sample.root_delay.half() + sample.root_dispersion + sample.precision.as_span())
+                .as_seconds_f64();
+        let fresh = Bounds::around(measured.offset_s, half_s, measured.at_s);
+        let before = self.bounds.map(|bounds| bounds.at(measured.at_s, motion));
+        // A server whose answers contradict each other is believed for the last one only.
+        let bounds = before.and_then(|before| before.intersect(fresh)).unwrap_or(fresh);
+        self.bounds = Some(bounds);
+        if self.bounds_before.len() == BOUNDS_REMEMBERED {
+            self.bounds_before.pop_front();
+        }
+        self.bounds_before.push_back(bounds);
+        if let Some(pending) = self.pending
+            && pending.way == Way::New
+        {
+            measured.way = Way::New;
+        }
+        self.pending = Some(measured);
+    }
+}
+
+impl Record {
+    /// Where its answers have the truth at an instant that may lie before the last of them.
+    pub(super) fn bounds_at(&self, at_s: f64, motion: &Motion) -> Option<Bounds> {
+        let last = self.bounds?.at(at_s, motion);
+        let all = self.bounds_before.iter().rev().map(|bounds| bounds.at(at_s, motion));
+        Some(all.fold(last, |found, bounds| found.intersect(bounds).unwrap_or(found)))
+    }
+}
+
+/// How many answers back the bounds of a source are remembered.
+const BOUNDS_REMEMBERED: usize = 8;
