@@ -11,6 +11,7 @@ use noonmark_units::{Frequency, Mono, Span, Timestamp};
 use self::record::Record;
 use crate::bounds::{Bounds, Motion, UNKNOWN_FREQUENCY};
 use crate::estimator::{Estimator, Measurement};
+use crate::leap::{Announcement, announced};
 use crate::ledger::Ledger;
 use crate::pace;
 use crate::path::Way;
@@ -249,9 +250,14 @@ impl Keeper {
                 + Span::from_seconds_f64(source.path.floor_s())
         });
         let widest = earliest.abs().max(latest.abs());
-        let leap = reference
-            .and_then(|(_, source)| source.last)
-            .map_or(Leap::Unsynchronised, |last| last.leap);
+        let announcements: Vec<Announcement> = self
+            .sources
+            .values()
+            .filter(|source| source.state == SourceState::Followed)
+            .filter_map(|source| {
+                Some(Announcement { leap: source.last?.leap, trusted: source.options.trust })
+            })
+            .collect();
         Tracking {
             state: match (self.updates, followed) {
                 (0, _) => ClockState::Unsynchronised,
@@ -265,7 +271,7 @@ impl Keeper {
             stratum: reference
                 .and_then(|(_, source)| source.last)
                 .map_or(16, |last| last.stratum.saturating_add(1)),
-            leap: if self.updates == 0 { Leap::Unsynchronised } else { leap },
+            leap: if self.updates == 0 { Leap::Unsynchronised } else { announced(&announcements) },
             offset: estimate.map_or(Span::ZERO, |estimate| error_of(estimate.offset_s)),
             offset_sigma: estimate
                 .map_or(UNKNOWN_BOUND, |estimate| Span::from_seconds_f64(estimate.offset_sigma_s)),
