@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// This processor's cycle counter, with everything before it done and nothing after it begun. 0 where there is none.
 pub fn cycles() -> u64 {
@@ -108,11 +109,15 @@ impl Page {
         Self::map(&folder.join("resource2")).map_err(|e| format!("resource2: {e}"))
     }
 
-    /// In the guest: asks `rounds` times, and learns the constant from the narrowest answers. Ends early if nobody answers.
-    pub fn ask(&self, rounds: u32) -> Bounds {
+    /// In the guest: asks `rounds` times, or for as long as `limit`, and learns the constant from the narrowest answers.
+    pub fn ask(&self, rounds: u32, limit: Duration) -> Bounds {
+        let begun = Instant::now();
         let mut bounds = Bounds { least: i64::MIN, most: i64::MAX, rounds: 0 };
         let first = self.question().load(Ordering::SeqCst);
         for round in 1..=rounds {
+            if begun.elapsed() > limit {
+                break;
+            }
             let number = first + u64::from(round);
             let before = cycles();
             self.question().store(number, Ordering::SeqCst);
@@ -186,7 +191,7 @@ mod tests {
                     pages.1.answer();
                 }
             });
-            let bounds = pages.0.ask(2000);
+            let bounds = pages.0.ask(2000, Duration::from_secs(10));
             done.store(true, Ordering::SeqCst);
             bounds
         });

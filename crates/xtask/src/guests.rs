@@ -147,7 +147,7 @@ fn keeper(place: &Place<'_>) -> Result<Vec<Promise>, String> {
     let start = format!("clock-keeper --server {server} --minpoll 0 --maxpoll 2 &\n");
     let course = kept(place, "keeper", image, &start)?;
     let mut promises = figures(&course)?;
-    let (inside, all) = course.inside_intervals(40.0);
+    let (inside, all) = course.inside_intervals(course.set_at()? + SETTLING_S);
     promises.push((
         format!("the truth lay within the interval told {inside} of {all} times"),
         holds(inside == all && all >= 15, "every time would be good"),
@@ -171,8 +171,9 @@ fn kept(place: &Place<'_>, name: &str, mut image: Image, start: &str) -> Result<
 
 /// What a course has to show whoever kept the clock.
 fn figures(course: &Course) -> Result<Vec<Promise>, String> {
-    let alone = course.rate_ppm(0.0..9.0)?;
-    let (median, worst) = course.error_after(40.0)?;
+    let set_at = course.set_at()?;
+    let alone = course.rate_ppm(0.0..set_at - 0.5)?;
+    let (median, worst) = course.error_after(set_at + SETTLING_S)?;
     Ok(vec![
         (
             format!("counters a constant apart, known within {:.3} µs", course.uncertainty_us),
@@ -184,12 +185,15 @@ fn figures(course: &Course) -> Result<Vec<Promise>, String> {
         ),
         (
             format!(
-                "true error half a minute after the start: {median:.1} µs in the median, {worst:.1} µs at most"
+                "true error from {SETTLING_S} s after it was set: {median:.1} µs in the median, {worst:.1} µs at most"
             ),
             holds(median <= 10_000.0, "10 ms would be good"),
         ),
     ])
 }
+
+/// How long after it was set a clock has to be right, in seconds.
+const SETTLING_S: f64 = 25.0;
 
 fn holds(good: bool, else_what: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(else_what.to_owned()) }

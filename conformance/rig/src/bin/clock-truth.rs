@@ -71,7 +71,7 @@ fn inside(every: Duration, to: &Path) -> Never {
     let mut out =
         OpenOptions::new().write(true).open(to).map_err(|e| format!("{}: {e}", to.display()))?;
     loop {
-        let bounds = page.ask(ROUNDS);
+        let bounds = page.ask(ROUNDS, Duration::from_secs(3));
         writeln!(out, "counter {} {} {}", bounds.least, bounds.most, bounds.rounds)
             .map_err(said)?;
         let begun = Instant::now();

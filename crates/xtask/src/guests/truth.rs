@@ -135,6 +135,16 @@ impl Course {
         Ok(Self { uncertainty_us: apart as f64 / 2.0 * ns_per_cycle / 1e3, errors, intervals })
     }
 
+    /// When the clock was first set: how many seconds after the first sample it jumped by more than a tenth of a second.
+    ///
+    /// # Errors
+    /// A sentence, if it never did.
+    pub fn set_at(&self) -> Result<f64, String> {
+        let mut pairs = self.errors.iter().zip(self.errors.iter().skip(1));
+        let jump = pairs.find(|(one, next)| (next.1 - one.1).abs() > 100_000_000);
+        jump.map(|(_, next)| next.0).ok_or_else(|| "the clock was never set".into())
+    }
+
     /// In how many of the intervals told from so many seconds after the first sample on the truth lay, and how many there were.
     pub fn inside_intervals(&self, begin: f64) -> (usize, usize) {
         let late = self.intervals.iter().filter(|(at, _)| *at >= begin);
@@ -289,6 +299,12 @@ mod tests {
         };
         assert!((falling.rate_ppm(0.0..20.0).expect("samples") + 100.0).abs() < 1e-9);
         assert!(falling.rate_ppm(0.0..5.0).is_err());
+        assert!(falling.set_at().is_err());
+        let set = Course {
+            errors: vec![(0.0, -5_000_000_000), (0.5, -5_000_000_100), (1.0, 200)],
+            ..falling
+        };
+        assert_eq!(set.set_at(), Ok(1.0));
     }
 
     #[test]
