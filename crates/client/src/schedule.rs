@@ -233,7 +233,8 @@ impl Schedule {
     fn reschedule(&mut self, now: Mono) {
         let Some(last) = self.last_question else { return };
         let spacing = match self.burst {
-            Some(burst) => burst.spacing,
+            Some(burst) if self.is_near() => burst.spacing,
+            Some(burst) => burst.spacing.max(ONE_SECOND),
             None => self.interval().mul_f64(self.stretch),
         };
         self.next_question = now.max(last + spacing);

@@ -84,6 +84,11 @@ fn below_a_second_only_where_the_round_trip_is_short() {
     // A server that falls silent is not asked at that pace.
     let all = gaps(&mut rig, 40, |_| Reply::Nothing);
     check_all(&all[20..], 4.0);
+    // Nor is one that has not answered yet, even if a burst begins.
+    let burst = Polling { initial_burst: true, ..polling(-4, 2) };
+    let mut rig = Rig::plain(Plan::Polled(burst));
+    let all = gaps(&mut rig, 8, |_| Reply::Nothing);
+    assert!(all.iter().all(|gap| *gap >= 1.0), "{all:?}");
     // Nor is one that is far away: 15 ms here.
     let mut rig = Rig::plain(Plan::Polled(polling(-4, 2)));
     for number in 0..10 {
