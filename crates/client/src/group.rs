@@ -17,6 +17,8 @@ pub(crate) struct Group {
     /// When the oldest member of a pool has had its turn.
     pub(crate) turn_at: Mono,
     detours_left: usize,
+    /// Servers that do not want us, and until when they are left alone.
+    resting: Vec<(Peer, Mono)>,
 }
 
 /// The state of a name's resolution.
@@ -46,7 +48,7 @@ impl Group {
             }
         };
         let detours_left = candidates.len();
-        Self { spec, candidates, lookup, turn_at: now + TURN, detours_left }
+        Self { spec, candidates, lookup, turn_at: now + TURN, detours_left, resting: Vec::new() }
     }
 
     /// The name that wants to be resolved now; notes that it is.
@@ -116,9 +118,21 @@ impl Group {
         !matches!(self.lookup, Lookup::Needless) || self.candidates.len() > self.spec.kind.wanted()
     }
 
-    /// The servers known.
-    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Peer> {
-        self.candidates.iter()
+    /// The servers known that may be asked.
+    pub(crate) fn candidates(&self, now: Mono) -> impl Iterator<Item = &Peer> {
+        self.candidates.iter().filter(move |peer| !self.is_resting(peer, now))
+    }
+
+    /// Leaves a server alone until then.
+    pub(crate) fn rest(&mut self, peer: Peer, until: Mono, now: Mono) {
+        self.resting.retain(|(_, until)| *until > now);
+        if self.resting.len() < MOST_CANDIDATES {
+            self.resting.push((peer, until));
+        }
+    }
+
+    fn is_resting(&self, peer: &Peer, now: Mono) -> bool {
+        self.resting.iter().any(|(resting, until)| resting == peer && *until > now)
     }
 
     /// Whether `peer` is among the servers its name stands for now.
@@ -127,8 +141,13 @@ impl Group {
     }
 
     /// The first candidate for which `is_free` holds; it goes to the end of the line.
-    pub(crate) fn next_candidate(&mut self, is_free: impl Fn(&Peer) -> bool) -> Option<Peer> {
-        let place = self.candidates.iter().position(is_free)?;
+    pub(crate) fn next_candidate(
+        &mut self,
+        now: Mono,
+        is_free: impl Fn(&Peer) -> bool,
+    ) -> Option<Peer> {
+        let may_be_asked = |peer: &Peer| !self.is_resting(peer, now) && is_free(peer);
+        let place = self.candidates.iter().position(may_be_asked)?;
         let peer = self.candidates.remove(place);
         self.candidates.push(peer.clone());
         Some(peer)

@@ -125,7 +125,7 @@ impl<K: Keep> Sources<K> {
         // One that has answered may answer again; one that never has gives way to another address, perhaps of another family.
         let (group, peer) = (member.group, member.peer.clone());
         if member.last.is_none()
-            && self.has_candidate(group)
+            && self.has_candidate(group, now)
             && self.groups.get_mut(group).is_some_and(Group::take_detour)
         {
             self.remove(place, Removal::NoRoute, now);
@@ -459,11 +459,14 @@ impl<K: Keep> Sources<K> {
             let (group, peer) = (member.group, member.peer.clone());
             let rests_until = member.association.next_question() + REST;
             let is_new = now.mono.since(member.added_at) < LEAST_TIME;
-            if self.has_candidate(group)
+            if self.has_candidate(group, now)
                 // Where nobody answers, going round faster helps nobody.
                 && (!is_new || self.groups.get_mut(group).is_some_and(Group::take_detour))
             {
                 self.remove(place, why, now);
+                if let (Removal::GaveUp(_), Some(group)) = (why, self.groups.get_mut(group)) {
+                    group.rest(peer.clone(), now.mono + REST, now.mono);
+                }
                 // Its place must not go to itself.
                 self.fill_group(group, Some(&peer), now);
             } else if let Removal::GaveUp(_) = why
@@ -507,10 +510,10 @@ impl<K: Keep> Sources<K> {
     }
 
     /// Whether the group knows a server that nobody asks.
-    fn has_candidate(&self, group: usize) -> bool {
+    fn has_candidate(&self, group: usize, now: Reading) -> bool {
         let Self { groups, members, .. } = self;
         groups.get(group).is_some_and(|group| {
-            group.candidates().any(|peer| !members.iter().any(|member| member.is_at(peer)))
+            group.candidates(now.mono).any(|peer| !members.iter().any(|member| member.is_at(peer)))
         })
     }
 
@@ -553,7 +556,7 @@ impl<K: Keep> Sources<K> {
             }
             let is_free =
                 |peer: &Peer| Some(peer) != not && !members.iter().any(|member| member.is_at(peer));
-            let Some(peer) = group.next_candidate(is_free) else {
+            let Some(peer) = group.next_candidate(now.mono, is_free) else {
                 // A pool that is not full looks for more from time to time.
                 group.look_up_again(now.mono);
                 return;

@@ -336,3 +336,22 @@ fn every_source_has_a_status_even_one_without_a_server() {
     assert_eq!(all[4].tally.unanswered, all[4].tally.asked);
     assert!(all[4].last.is_none() && all[1].last.is_some());
 }
+
+#[test]
+fn servers_that_do_not_want_us_are_left_alone_for_a_day_even_in_a_pool() {
+    let hosts = ["a.example", "b.example", "c.example"];
+    let kind = SourceKind::NtsPool {
+        hosts: hosts.iter().map(|host| Endpoint::new(*host, 4460)).collect(),
+        max_sources: 2,
+    };
+    let mut world = World::new(vec![spec(kind)], |setting| {
+        for host in hosts {
+            setting.key_server(host, Err(KeFailure::Refused { code: 1 }));
+        }
+    });
+    world.run(20 * HOUR);
+    assert_eq!(world.establishments.len(), 3, "each once: {:?}", world.establishments);
+    world.run(10 * HOUR);
+    let tries = world.establishments.len();
+    assert!((5..=6).contains(&tries), "{tries}: those in use once more on the next day");
+}
