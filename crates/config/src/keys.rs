@@ -4,6 +4,12 @@
 //! commented default file and `docs/configuration.md` are printed from here, so what is
 //! documented is what happens.
 
+mod clock;
+mod source;
+
+use clock::CLOCK;
+use source::SOURCE;
+
 /// A table of the file.
 #[derive(Debug)]
 pub struct Table {
@@ -58,7 +64,8 @@ impl Table {
 }
 
 /// All tables in the order they are documented.
-pub const TABLES: &[Table] = &[SERVER, ACCESS, RATE_LIMIT, NTS, COOKIES, STATE, STATUS, LOG];
+pub const TABLES: &[Table] =
+    &[SERVER, ACCESS, RATE_LIMIT, NTS, COOKIES, SOURCE, CLOCK, STATE, STATUS, LOG];
 
 const SERVER: Table = Table {
     name: "server",
@@ -76,7 +83,8 @@ const SERVER: Table = Table {
                        [\"[::]:123\", \"192.0.2.1\"]; without a port it is 123, port 0 takes any \
                        free one; none beside [::] or 0.0.0.0 in its family with the same port",
             meaning: "Addresses to answer on. An IPv6 address never takes IPv4 traffic as well. \
-                      An empty list serves no time, which makes sense only beside [nts].",
+                      An empty list serves no time, which makes sense only beside [nts] or \
+                      [[source]]. Nor does a file with a [[source]] and neither [server] nor [nts].",
             elsewhere: &["bindaddress", "bind-address", "port", "address", "listen-address"],
         },
         Key {
@@ -127,12 +135,12 @@ const SERVER: Table = Table {
             name: "local-stratum",
             kind: "whole number",
             default: None,
-            absent: "unsynchronised until something disciplines the clock",
+            absent: "unsynchronised while no source vouches for the clock",
             example: "10",
             accepted: "a stratum from 1 to 15",
-            meaning: "Serve this machine's clock on purpose at this stratum, whatever \
-                      disciplines it. Without the key the server says that it is unsynchronised \
-                      (leap indicator 3) as long as nothing vouches for the clock.",
+            meaning: "Serve this machine's clock on purpose at this stratum, as it stands, whenever no \
+                      [[source]] vouches for it. Without the key the server then says that it is \
+                      unsynchronised (leap indicator 3).",
             elsewhere: &["local", "stratum", "tos-orphan", "orphan"],
         },
         Key {

@@ -21,6 +21,7 @@
 //! Deliberately absent: includes, variables and any second file format; looking into certificates
 //! (`noonmark-nts` does); resolving names; and any knowledge of what the settings are used for.
 
+mod clock;
 mod files;
 mod keys;
 mod manual;
@@ -28,11 +29,13 @@ mod reading;
 mod report;
 mod section;
 mod settings;
+mod source;
 mod spelling;
 mod value;
 
 use std::path::Path;
 
+pub use clock::{AuthenticationRule, Clock, ClockMode, LeapRule, Steps};
 pub use files::{IdentityFiles, Loaded, load, read_identity};
 pub use keys::{Key, TABLES, Table};
 pub use manual::{default_file, manual};
@@ -42,6 +45,7 @@ pub use settings::{
     AccessRule, Action, AeadId, Cookies, Dscp, InterfaceName, Local, Log, LogFormat, LogLevel, Nts,
     RateLimit, Server, Settings, State, Status, Versions,
 };
+pub use source::{AddressFamily, Source, SourceKind};
 
 /// Checks `text` and opens nothing. `origin` is the file it came from: reports name it, and
 /// relative paths start from its folder.

@@ -142,6 +142,10 @@ mod tests {
     fn each_example_is_accepted() {
         let mut file = String::new();
         for table in TABLES {
+            if table.name == "source" {
+                file.push_str(&examples_of_sources(table));
+                continue;
+            }
             file.push_str(&table.header());
             file.push('\n');
             for key in table.keys {
@@ -149,6 +153,28 @@ mod tests {
             }
         }
         crate::parse(&file, Path::new("examples")).expect("accepted");
+    }
+
+    /// One source of each kind, and each with every other key that it may have.
+    fn examples_of_sources(table: &Table) -> String {
+        let kinds = ["server", "pool", "nts", "nts-pool"];
+        let mut file = String::new();
+        for kind in kinds {
+            let is_left_out = |name: &str| match name {
+                "max-sources" => !kind.contains("pool"),
+                "ca" => !kind.contains("nts"),
+                "port" => kind.contains("pool"),
+                // What is only measured cannot be required as well.
+                "noselect" => kind == "server",
+                "require" => kind != "server",
+                name => kinds.contains(&name) && name != kind,
+            };
+            file.push_str("[[source]]\n");
+            for key in table.keys.iter().filter(|key| !is_left_out(key.name)) {
+                let _ = writeln!(file, "{} = {}", key.name, key.example);
+            }
+        }
+        file
     }
 
     #[test]

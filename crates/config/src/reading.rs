@@ -18,6 +18,7 @@ use crate::settings::{
     Server, Settings, State, Status, Versions,
 };
 use crate::value::{self, Value, Wrongs};
+use crate::{clock, source};
 
 /// UDP port of NTP (RFC 5905 §7.2).
 const NTP_PORT: u16 = 123;
@@ -64,12 +65,14 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
     }
 
     let mut document = Document::new(root);
-    let keys_are_served = document.has("nts");
-    let server = server(document.section("server"), keys_are_served);
+    let has_sources = document.has("source");
+    let server = server(&mut document);
     let access = access(&mut document);
     let rate_limit = rate_limit(&mut document);
     let nts = nts(&mut document, folder);
     let cookies = cookies(document.section("cookies"));
+    let sources = source::sources(&mut document, folder);
+    let clock = clock::clock(document.section("clock"), folder, has_sources);
     let state = state(document.section("state"), folder);
     let status = status(document.section("status"), folder);
     let log = log(document.section("log"));
@@ -89,6 +92,8 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
             rate_limit: rate_limit?,
             nts,
             cookies: cookies?,
+            sources: sources?,
+            clock: clock?,
             state: state?,
             status: status?,
             log: log?,
@@ -171,7 +176,11 @@ fn next_line(text: &str, start: usize) -> usize {
     text[start..].find('\n').map_or(text.len(), |newline| start + newline + 1)
 }
 
-fn server(mut section: Section<'_, '_, '_>, keys_are_served: bool) -> Option<Server> {
+fn server(document: &mut Document<'_, '_>) -> Option<Server> {
+    let has_other_work = document.has("nts") || document.has("source");
+    // Who only names sources wants to be served and not to serve.
+    let is_client = document.has("source") && !document.has("nts") && !document.has("server");
+    let mut section = document.section("server");
     let listen = section.read("listen", |v, w| value::addresses(v, w, NTP_PORT));
     let interfaces = section.read("interfaces", value::interfaces);
     let threads = section.read("threads", |v, w| value::integer(v, w, 0..=1024));
@@ -198,8 +207,9 @@ fn server(mut section: Section<'_, '_, '_>, keys_are_served: bool) -> Option<Ser
         (Some(None), Some(None)) => Some(None),
         _ => None,
     };
-    if !keys_are_served && listen.value.as_ref().is_some_and(Vec::is_empty) {
-        let what = "no address to listen on, and no [nts] either: nothing would be served";
+    if !has_other_work && listen.value.as_ref().is_some_and(Vec::is_empty) {
+        let what =
+            "no address to listen on, and neither [nts] nor [[source]]: nothing would be done";
         section.misfit("listen", listen.place, what);
     }
     if let (Some(addresses), Some(devices)) = (&listen.value, &interfaces.value) {
@@ -218,7 +228,7 @@ fn server(mut section: Section<'_, '_, '_>, keys_are_served: bool) -> Option<Ser
         }
     }
     Some(Server {
-        listen: listen.value?,
+        listen: listen.value.map(|listen| if is_client { Vec::new() } else { listen })?,
         interfaces: interfaces.value?,
         threads: threads.value.map(|threads| NonZeroUsize::new(threads as usize))?,
         dscp: dscp.value?,

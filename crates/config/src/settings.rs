@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::clock::{Clock, ClockMode};
+use crate::source::Source;
+
 /// A whole configuration, checked: every value is within the limits its documentation states,
 /// and the values fit each other.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,6 +26,10 @@ pub struct Settings {
     pub nts: Option<Nts>,
     /// Life of the keys that seal cookies.
     pub cookies: Cookies,
+    /// Where the machine gets its time from. Empty: from nobody we know.
+    pub sources: Vec<Source>,
+    /// What is done with that time.
+    pub clock: Clock,
     /// Where durable state lives.
     pub state: State,
     /// Where `noonmark status` asks.
@@ -32,6 +39,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether the sources are asked.
+    pub fn asks_sources(&self) -> bool {
+        self.clock.mode != ClockMode::Off && !self.sources.is_empty()
+    }
+
     /// Whether a client at `address` is served: the action of the longest prefix that contains it.
     pub fn action_for(&self, address: IpAddr) -> Action {
         self.access

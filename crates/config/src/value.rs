@@ -1,6 +1,6 @@
 //! One TOML value into one typed value, or a sentence about what is wrong with it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,6 +60,39 @@ pub(crate) fn integer(
         _ => {
             let way = if number < i128::from(*range.start()) { "small" } else { "large" };
             wrongs.add(value, format!("{written} is too {way}"));
+            None
+        }
+    }
+}
+
+/// A whole number within `range`, which may begin below zero.
+pub(crate) fn signed(
+    value: &Value<'_>,
+    wrongs: &mut Wrongs,
+    range: RangeInclusive<i32>,
+) -> Option<i32> {
+    let DeValue::Integer(written) = value.get_ref() else {
+        wrongs.add(value, format!("{} is not a whole number", named(value.get_ref())));
+        return None;
+    };
+    let number = i128::from_str_radix(written.as_str(), written.radix())
+        .unwrap_or(if written.as_str().starts_with('-') { i128::MIN } else { i128::MAX });
+    match i32::try_from(number) {
+        Ok(number) if range.contains(&number) => Some(number),
+        _ => {
+            let way = if number < i128::from(*range.start()) { "small" } else { "large" };
+            wrongs.add(value, format!("{written} is too {way}"));
+            None
+        }
+    }
+}
+
+/// `true` or `false`.
+pub(crate) fn truth(value: &Value<'_>, wrongs: &mut Wrongs) -> Option<bool> {
+    match value.get_ref() {
+        DeValue::Boolean(truth) => Some(*truth),
+        other => {
+            wrongs.add(value, format!("{} is neither true nor false", named(other)));
             None
         }
     }
@@ -330,6 +363,15 @@ pub(crate) fn host(value: &Value<'_>, wrongs: &mut Wrongs) -> Option<String> {
     }
     wrongs.add(value, format!("{written:?} is neither a host name nor an address"));
     None
+}
+
+/// A host to ask: as [`host`], and an IPv6 address may have a zone, as one on a link needs it.
+pub(crate) fn peer(value: &Value<'_>, wrongs: &mut Wrongs) -> Option<String> {
+    let written = text(value, wrongs)?;
+    let has_zone = written.split_once('%').is_some_and(|(address, zone)| {
+        address.parse::<Ipv6Addr>().is_ok() && InterfaceName::new(zone).is_some()
+    });
+    if has_zone { Some(written.to_owned()) } else { host(value, wrongs) }
 }
 
 /// A value as a message shows it: text quoted and cut, numbers as written.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use noonmark_config::{Action, Settings, parse};
+use noonmark_config::{Action, ClockMode, Settings, parse};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
@@ -45,7 +45,11 @@ fn configuration_in_the_readme_is_accepted_as_it_stands() {
         .skip(1)
         .map(|rest| rest.split_once("```").expect("the block ends").0)
         .collect();
-    let [block] = blocks.as_slice() else { panic!("{} blocks of TOML", blocks.len()) };
+    let [block, client] = blocks.as_slice() else { panic!("{} blocks of TOML", blocks.len()) };
+    let client = parse(client, Path::new("/etc/noonmark/noonmark.toml"))
+        .unwrap_or_else(|report| panic!("{report}"));
+    assert!(client.server.listen.is_empty() && client.asks_sources());
+    assert_eq!((client.sources.len(), client.clock.mode), (3, ClockMode::Observe));
     let settings = parse(block, Path::new("/etc/noonmark/noonmark.toml"))
         .unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(settings.server.listen.len(), 2);

@@ -99,7 +99,81 @@ fn each_mistake_is_named_at_its_place() {
     );
     check(
         "[server]\nserver.dscp = 1\n",
-        &["2:1 [server]: no key is called `server`; did you mean `ntp-servers` in [nts]?"],
+        &["2:1 [server]: no key is called `server`; did you mean `server` in [[source]]?"],
+    );
+
+    // Sources and the clock.
+    let source = |keys: &str| format!("[[source]]\n{keys}\n");
+    let check_source = |keys: &str, expected: &[&str]| check(&source(keys), expected);
+    check_source(
+        "minpoll = 4",
+        &["1:1 source.server: none of server, pool, nts and nts-pool says whom to ask"],
+    );
+    check_source(
+        "server = \"a.example\"\nnts = \"b.example\"",
+        &["3:7 source.nts: the table has `server` already: one source each"],
+    );
+    check_source(
+        "server = \"a b\"",
+        &["2:10 source.server: \"a b\" is neither a host name nor an address"],
+    );
+    check_source(
+        "server = \"fe80::1%\"",
+        &["2:10 source.server: \"fe80::1%\" is neither a host name nor an address"],
+    );
+    check_source("nts-pool = []", &["2:12 source.nts-pool: the list has 0 hosts"]);
+    check_source(
+        "server = \"a.example\"\nminpoll = -5\nmaxpoll = 18",
+        &["3:11 source.minpoll: -5 is too small", "4:11 source.maxpoll: 18 is too large"],
+    );
+    check_source(
+        "server = \"a.example\"\nminpoll = 8\nmaxpoll = 6",
+        &["4:11 source.maxpoll: 6 is less than minpoll, which is 8"],
+    );
+    check_source(
+        "server = \"a.example\"\niburst = 1",
+        &["3:10 source.iburst: number 1 is neither true nor false"],
+    );
+    check_source(
+        "server = \"a.example\"\nca = \"x.pem\"\nmax-sources = 2",
+        &[
+            "3:6 source.ca: given for a source without NTS",
+            "4:15 source.max-sources: given for a source that is not a pool",
+        ],
+    );
+    check_source(
+        "server = \"a.example\"\nnoselect = true\nrequire = true",
+        &["1:1 source.noselect: a source that is never followed cannot be required"],
+    );
+    check_source(
+        "server = \"a.example\"\noperator = \"\"",
+        &["3:12 source.operator: \"\" is not a label"],
+    );
+    check_source(
+        "server = \"a.example\"\n[[source]]\nserver = \"A.example\"",
+        &["3:1 source.server: \"A.example\" is a source already"],
+    );
+    let many = |count: usize| {
+        (0..count).map(|at| format!("[[source]]\npool = \"p{at}.example\"\n")).collect::<String>()
+    };
+    assert!(parse(&many(16), Path::new("x")).is_ok());
+    check(&many(17), &["33:1 source.pool: 68 servers would be asked at a time, more than 64"]);
+    check(
+        "[clock]\nclock = \"keep\"\n",
+        &["2:9 clock.clock: \"keep\" without a [[source]]: there is nothing to go by"],
+    );
+    check(
+        "[clock]\nclock = \"kep\"\nstep-updates = \"ever\"\nmax-slew = 0\npriority = 100\n",
+        &[
+            "2:9 clock.clock: \"kep\" is not known; did you mean \"keep\"?",
+            "3:16 clock.step-updates: \"ever\" is not known",
+            "4:12 clock.max-slew: 0 is too small",
+            "5:12 clock.priority: 100 is too large",
+        ],
+    );
+    check(
+        "[clock]\nmakestep = 1\n",
+        &["2:1 [clock]: no key is called `makestep`; did you mean `step-threshold`?"],
     );
 
     // Addresses.
@@ -164,7 +238,7 @@ fn each_mistake_is_named_at_its_place() {
     check(
         "[server]\nlisten = []\n",
         &[
-            "2:10 server.listen: no address to listen on, and no [nts] either: nothing would be served",
+            "2:10 server.listen: no address to listen on, and neither [nts] nor [[source]]: nothing would be done",
         ],
     );
     check(

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use noonmark_config::Loaded;
+use noonmark_config::{ClockMode, Loaded};
+use noonmark_os::random::RandomPool;
 use noonmark_os::signals::{Signal, Signals};
 use noonmark_os::{caps, clock, poll, process};
 use noonmark_units::{Mono, UnixTime};
@@ -14,8 +15,9 @@ use crate::exit::{Failure, Status};
 use crate::ke;
 use crate::link::Incoming;
 use crate::log;
-use crate::message::{KeySet, Message, Phase, Subject, Taken, Text};
+use crate::message::{KeySet, Message, Phase, Purpose, Subject, Taken, Text};
 use crate::role::Role;
+use crate::sources::specs;
 
 mod account;
 mod child;
@@ -33,20 +35,22 @@ pub(crate) use in_force::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use notify::Notifier;
 use validity::{Line, Reminder};
 
-/// Runs the daemon with the configuration at `file` until it is told to stop.
+/// Runs the daemon with the configuration at `file` until it is told to stop, or has done what it was started for.
 ///
 /// # Errors
 /// Why it could not start: each kind of reason has its own [`Status`].
-pub fn run(file: &Path, loaded: Loaded) -> Result<(), Failure> {
+pub fn run(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<(), Failure> {
     log::start("launcher", loaded.settings.log);
     let system = |what| Failure::while_doing(Status::System, what);
-    // Nothing here sets a clock, so nothing here shall be able to.
-    caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
+    if loaded.settings.clock.mode != ClockMode::Keep {
+        // Nothing here sets a clock, so nothing here shall be able to.
+        caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
+    }
     process::forbid_dumps().map_err(system("forbidding core dumps"))?;
     let signals =
         Signals::new(&[Signal::Hangup, Signal::Interrupt, Signal::Terminate, Signal::Child])
             .map_err(system("signals"))?;
-    let mut launcher = Launcher::new(file, loaded, signals)?;
+    let mut launcher = Launcher::new(file, loaded, signals, purpose)?;
     let result = launcher.supervise();
     launcher.stop();
     result
@@ -58,6 +62,7 @@ pub fn run(file: &Path, loaded: Loaded) -> Result<(), Failure> {
 /// [`Status::Certificate`] or [`Status::Configuration`].
 pub fn check(loaded: &Loaded) -> Result<(), Failure> {
     ke::check(&loaded.settings)?;
+    specs::trust(&loaded.settings)?;
     if let (Some(nts), Some(files)) = (&loaded.settings.nts, &loaded.identity) {
         SealedIdentity::new(files, nts)?;
     }
@@ -67,6 +72,9 @@ pub fn check(loaded: &Loaded) -> Result<(), Failure> {
 struct Launcher {
     file: PathBuf,
     started: UnixTime,
+    purpose: Purpose,
+    /// Tells this launcher's life from every other's.
+    run: [u8; 16],
     signals: Signals,
     notifier: Notifier,
     in_force: InForce,
@@ -78,22 +86,34 @@ struct Launcher {
     clock_page: Option<OwnedFd>,
     ntp_counters: Option<OwnedFd>,
     ke_counters: Option<OwnedFd>,
+    sources_page: Option<OwnedFd>,
     keys: Option<KeySet>,
     /// Whether the service manager has been told that we serve.
     announced: bool,
+    /// What the daemon was started for is done.
+    is_done: bool,
     next_look: Mono,
     next_report: Mono,
 }
 
 impl Launcher {
-    fn new(file: &Path, loaded: Loaded, signals: Signals) -> Result<Self, Failure> {
+    fn new(
+        file: &Path,
+        loaded: Loaded,
+        signals: Signals,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
         let watch = loaded.settings.nts.as_ref().map(Watch::new);
+        let mut pool =
+            RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
         let in_force = InForce::open_first(&loaded)?;
         let now = clock::realtime();
         let taken = |subject| Taken { subject, generation: 1, at: now, refused: None };
         Ok(Self {
             file: file.to_owned(),
             started: now,
+            purpose,
+            run: pool.array(),
             signals,
             notifier: Notifier::from_environment(),
             certificate: in_force.identity.is_some().then(|| taken(Subject::Certificate)),
@@ -105,8 +125,10 @@ impl Launcher {
             clock_page: None,
             ntp_counters: None,
             ke_counters: None,
+            sources_page: None,
             keys: None,
             announced: false,
+            is_done: false,
             next_look: Mono(0),
             next_report: Mono(0),
         })
@@ -138,6 +160,10 @@ impl Launcher {
             }
             for role in Role::ALL {
                 self.hear(role);
+            }
+            if self.is_done {
+                tracing::info!("the clock is set");
+                return Ok(());
             }
             self.reap(now)?;
             for role in Role::ALL {
@@ -189,13 +215,17 @@ impl Launcher {
             return if in_vain && !self.announced { Err(failure) } else { Ok(()) };
         }
         let generation = self.configuration.generation;
-        let Self { in_force, roles, keys, clock_page, ntp_counters, ke_counters, .. } = self;
+        let (purpose, run) = (self.purpose, self.run);
+        let Self {
+            in_force, roles, keys, clock_page, ntp_counters, ke_counters, sources_page, ..
+        } = self;
         let Some(process) = roles.iter_mut().find(|process| process.role() == role) else {
             return Ok(());
         };
-        process.tell(&Message::Configure { generation }, &[in_force.sealed.as_fd()]);
+        let configure = Message::Configure { generation, purpose, run };
+        process.tell(&configure, &[in_force.sealed.as_fd()]);
         let sockets = match role {
-            Role::Warden => vec![],
+            Role::Warden | Role::Sources => vec![],
             Role::Ntp => in_force.sockets.ntp(),
             Role::Ke => in_force.sockets.ke(),
             Role::Observe => vec![in_force.sockets.status()],
@@ -233,13 +263,39 @@ impl Launcher {
                     process.tell(&Message::CounterPage { role }, &[page.as_fd()]);
                 }
             }
+            if let Some(page) = sources_page {
+                process.tell(&Message::SourcesPage, &[page.as_fd()]);
+            }
             if let Some(keys) = keys {
                 process.tell(&Message::Epochs(keys.epochs()), &[]);
             }
             self.report_taken();
         }
+        if matches!(role, Role::Warden | Role::Sources) {
+            self.introduce();
+        }
         self.report_roles();
         Ok(())
+    }
+
+    /// Gives warden and sources the two ends of a pair, once both are there. What goes over it is not the launcher's business.
+    fn introduce(&mut self) {
+        let are_both_there =
+            [Role::Warden, Role::Sources].into_iter().all(|role| self.role(role).pid().is_some());
+        if !are_both_there {
+            return;
+        }
+        match noonmark_os::pair::pair() {
+            Ok((one, other)) => {
+                self.role(Role::Warden).tell(&Message::Partner, &[one.as_fd()]);
+                self.role(Role::Sources).tell(&Message::Partner, &[other.as_fd()]);
+            }
+            Err(error) => {
+                // It is tried again with the next process.
+                tracing::error!(%error, "no pair for warden and sources");
+                self.role(Role::Sources).kill();
+            }
+        }
     }
 
     /// Takes what a role says.
@@ -280,6 +336,11 @@ impl Launcher {
                     };
                     *place = Some(page);
                 }
+                (Message::SourcesPage, Some(page)) => {
+                    self.role(Role::Observe).tell(&Message::SourcesPage, &[page.as_fd()]);
+                    self.sources_page = Some(page);
+                }
+                (Message::Done, _) => self.is_done = self.purpose == Purpose::SetOnce,
                 (Message::CookieKeys(keys), _) => {
                     let message = Message::CookieKeys(keys.clone());
                     for user in [Role::Ntp, Role::Ke] {

@@ -118,6 +118,7 @@ impl std::error::Error for LinkError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Purpose;
     use noonmark_os::{pair, sealed};
 
     #[test]
@@ -127,13 +128,15 @@ mod tests {
         let mut link = Link::new(there);
         assert!(link.receive(false).expect("alive").is_none());
         let file = sealed::seal(c"test", b"").expect("memory");
+        let configure =
+            || Message::Configure { generation: 1, purpose: Purpose::Serve, run: [0; 16] };
         let say = |message: &Message, descriptors: &[BorrowedFd<'_>]| {
             raw.send(&message.to_octets(), descriptors).expect("room");
         };
-        say(&Message::Configure { generation: 1 }, &[file.as_fd()]);
+        say(&configure(), &[file.as_fd()]);
         let incoming = link.receive(true).expect("good").expect("sent");
         assert_eq!((incoming.message.name(), incoming.descriptors.len()), ("configure", 1));
-        say(&Message::Configure { generation: 1 }, &[]);
+        say(&configure(), &[]);
         assert!(matches!(link.receive(true), Err(LinkError::Descriptors { found: 0, .. })));
         say(&Message::Stop, &[file.as_fd()]);
         assert!(matches!(link.receive(true), Err(LinkError::Descriptors { found: 1, .. })));

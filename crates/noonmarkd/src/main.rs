@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use noonmarkd::arguments::Arguments;
 use noonmarkd::exit::{Failure, Status};
+use noonmarkd::message::Purpose;
 use noonmarkd::{launcher, station};
 
 fn main() -> ExitCode {
@@ -43,5 +44,5 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
         let _ = writeln!(std::io::stdout(), "{}: good", arguments.config.display());
         return Ok(());
     }
-    launcher::run(&arguments.config, loaded)
+    launcher::run(&arguments.config, loaded, Purpose::Serve)
 }

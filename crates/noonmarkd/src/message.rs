@@ -24,10 +24,12 @@ use zeroize::Zeroizing;
 use crate::exit::Status;
 use crate::role::Role;
 
-mod codec;
+mod clock;
+pub(crate) mod codec;
 mod keys;
 mod report;
 
+pub use clock::{Answer, Standing, Welcome, Wish};
 use codec::{Reader, Writer};
 pub use keys::{Epochs, KeySet, MOST_KEYS};
 pub use report::{
@@ -37,10 +39,14 @@ pub use report::{
 /// One message. Which process may send which is said at each kind, and checked by [`Message::may_be_sent_by`].
 pub enum Message {
     /// Kind 1, launcher to all: the configuration, once in a role's life. One descriptor: a sealed file with the origin's path, a
-    /// zero octet and the checked text. Body: generation (4).
+    /// zero octet and the checked text. Body: generation (4), purpose (1: 0 to serve, 1 to set the clock once), zeros (3), run (16).
     Configure {
         /// 1 for the configuration of the start, one more for each taken since.
         generation: u32,
+        /// What the daemon was started for.
+        purpose: Purpose,
+        /// The same as long as the launcher lives, and no other launcher's.
+        run: [u8; 16],
     },
     /// Kind 2, launcher to ntp, ke and observe: sockets that are bound already. One to 16 descriptors.
     /// Body: index of the first (2), number of all sockets the role gets (2).
@@ -109,6 +115,33 @@ pub enum Message {
     Pulse,
     /// Kind 17, launcher to observe: what the certificate in force says. Body: see [`Certificate`].
     Certificate(Certificate),
+    /// Kind 18, launcher to warden and sources: the end of a pair whose other end the other one has, in place of any before. One
+    /// descriptor. No body.
+    Partner,
+    /// Kind 19, sources to launcher, launcher to observe: the page that says where each source and the clock stand. One descriptor. No body.
+    SourcesPage,
+    /// Kind 20, warden to sources: how the clock runs. Body: see [`Welcome`].
+    Welcome(Welcome),
+    /// Kind 21, sources to warden: something is to be done to the clock. Body: see [`Wish`].
+    Wish(Wish),
+    /// Kind 22, warden to sources: what became of it. Body: see [`Answer`].
+    Answer(Answer),
+    /// Kind 23, sources to warden: where the clock stands. Body: see [`Standing`].
+    Standing(Standing),
+    /// Kind 24, sources to warden when it leaves, warden to sources when it begins: NTS keys and unspent cookies. One descriptor: a sealed
+    /// file. No body.
+    ClientKeys,
+    /// Kind 25, sources to launcher, where the purpose is to set the clock once: it is done. No body.
+    Done,
+}
+
+/// What a daemon was started for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// To do what the configuration says until it is stopped.
+    Serve,
+    /// To set the clock once and end.
+    SetOnce,
 }
 
 /// At most [`LONGEST_TEXT`] octets of UTF-8 without control characters.
@@ -191,9 +224,13 @@ impl Message {
     #[must_use]
     pub fn descriptors(&self) -> RangeInclusive<usize> {
         match self {
-            Self::Configure { .. } | Self::ClockPage | Self::CounterPage { .. } | Self::Pulse => {
-                1..=1
-            }
+            Self::Configure { .. }
+            | Self::ClockPage
+            | Self::CounterPage { .. }
+            | Self::Pulse
+            | Self::Partner
+            | Self::SourcesPage
+            | Self::ClientKeys => 1..=1,
             Self::Identity { .. } => 2..=2,
             Self::Sockets { .. } => 1..=MOST_DESCRIPTORS,
             Self::CookieKeys(_)
@@ -206,7 +243,12 @@ impl Message {
             | Self::Taken(_)
             | Self::Epochs(_)
             | Self::Certificate(_)
-            | Self::Daemon { .. } => 0..=0,
+            | Self::Daemon { .. }
+            | Self::Welcome(_)
+            | Self::Wish(_)
+            | Self::Answer(_)
+            | Self::Standing(_)
+            | Self::Done => 0..=0,
         }
     }
 
@@ -220,6 +262,18 @@ impl Message {
                 *owner == role && matches!(role, Role::Ntp | Role::Ke)
             }
             Self::IdentityRefused { .. } => role == Role::Ke,
+            Self::SourcesPage | Self::Done => role == Role::Sources,
+            _ => false,
+        }
+    }
+
+    /// Whether `role`, warden or sources, may send this kind to the other one of the two.
+    #[must_use]
+    pub fn may_be_sent_to_partner_by(&self, role: Role) -> bool {
+        match self {
+            Self::Welcome(_) | Self::Answer(_) => role == Role::Warden,
+            Self::Wish(_) | Self::Standing(_) => role == Role::Sources,
+            Self::ClientKeys => matches!(role, Role::Warden | Role::Sources),
             _ => false,
         }
     }
@@ -229,7 +283,8 @@ impl Message {
     pub fn may_be_sent_to(&self, role: Role) -> bool {
         match self {
             Self::Configure { .. } | Self::Stop => true,
-            Self::Sockets { .. } => role != Role::Warden,
+            Self::Sockets { .. } => !matches!(role, Role::Warden | Role::Sources),
+            Self::Partner => matches!(role, Role::Warden | Role::Sources),
             Self::Identity { .. } => role == Role::Ke,
             Self::CookieKeys(_) => matches!(role, Role::Ntp | Role::Ke),
             Self::ClockPage => matches!(role, Role::Ntp | Role::Observe),
@@ -238,11 +293,18 @@ impl Message {
             | Self::Taken(_)
             | Self::Epochs(_)
             | Self::Certificate(_)
+            | Self::SourcesPage
             | Self::Daemon { .. } => role == Role::Observe,
             Self::Listening(_) => matches!(role, Role::Ke | Role::Observe),
             Self::Ready { .. }
             | Self::Failed { .. }
             | Self::IdentityRefused { .. }
+            | Self::Welcome(_)
+            | Self::Wish(_)
+            | Self::Answer(_)
+            | Self::Standing(_)
+            | Self::ClientKeys
+            | Self::Done
             | Self::Pulse => false,
         }
     }
@@ -268,6 +330,14 @@ impl Message {
             Self::Daemon { .. } => "daemon",
             Self::Pulse => "pulse",
             Self::Certificate(_) => "certificate",
+            Self::Partner => "partner",
+            Self::SourcesPage => "sources-page",
+            Self::Welcome(_) => "welcome",
+            Self::Wish(_) => "wish",
+            Self::Answer(_) => "answer",
+            Self::Standing(_) => "standing",
+            Self::ClientKeys => "client-keys",
+            Self::Done => "done",
         }
     }
 
@@ -290,12 +360,29 @@ impl Message {
             Self::Daemon { .. } => 15,
             Self::Pulse => 16,
             Self::Certificate(_) => 17,
+            Self::Partner => 18,
+            Self::SourcesPage => 19,
+            Self::Welcome(_) => 20,
+            Self::Wish(_) => 21,
+            Self::Answer(_) => 22,
+            Self::Standing(_) => 23,
+            Self::ClientKeys => 24,
+            Self::Done => 25,
         }
     }
 
     fn parse_body(kind: u8, from: &mut Reader<'_>) -> Result<Self, MessageError> {
         Ok(match kind {
-            1 => Self::Configure { generation: from.u32()? },
+            1 => {
+                let (generation, purpose) = (from.u32()?, from.u8()?);
+                from.zeros::<3>()?;
+                let purpose = match purpose {
+                    0 => Purpose::Serve,
+                    1 => Purpose::SetOnce,
+                    _ => return Err(MessageError::Value { what: "purpose" }),
+                };
+                Self::Configure { generation, purpose, run: from.array()? }
+            }
             2 => {
                 let (first, count) = (from.u16()?, from.u16()?);
                 if first >= count {
@@ -338,15 +425,26 @@ impl Message {
             }
             16 => Self::Pulse,
             17 => Self::Certificate(Certificate::parse(from)?),
+            18 => Self::Partner,
+            19 => Self::SourcesPage,
+            20 => Self::Welcome(Welcome::parse(from)?),
+            21 => Self::Wish(Wish::parse(from)?),
+            22 => Self::Answer(Answer::parse(from)?),
+            23 => Self::Standing(Standing::parse(from)?),
+            24 => Self::ClientKeys,
+            25 => Self::Done,
             found => return Err(MessageError::Kind { found }),
         })
     }
 
     fn write_body(&self, to: &mut Writer) {
         match self {
-            Self::Configure { generation }
-            | Self::Identity { generation }
-            | Self::Ready { generation } => {
+            Self::Configure { generation, purpose, run } => {
+                to.u32(*generation);
+                to.put(&[u8::from(*purpose == Purpose::SetOnce), 0, 0, 0]);
+                to.put(run);
+            }
+            Self::Identity { generation } | Self::Ready { generation } => {
                 to.u32(*generation);
             }
             Self::Sockets { first, count } => {
@@ -354,7 +452,17 @@ impl Message {
                 to.u16(*count);
             }
             Self::CookieKeys(keys) => keys.write(to),
-            Self::ClockPage | Self::Stop | Self::Pulse => {}
+            Self::ClockPage
+            | Self::Stop
+            | Self::Pulse
+            | Self::Partner
+            | Self::SourcesPage
+            | Self::ClientKeys
+            | Self::Done => {}
+            Self::Welcome(welcome) => welcome.write(to),
+            Self::Wish(wish) => wish.write(to),
+            Self::Answer(answer) => answer.write(to),
+            Self::Standing(standing) => standing.write(to),
             Self::CounterPage { role } => to.put(&[role.number(), 0, 0, 0]),
             Self::Failed { status, reason } => {
                 to.put(&[status.number(), 0]);

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use noonmark_config::ClockMode;
 use noonmark_ke::Counter as KeCounter;
 use noonmark_os::page::{CounterReader, StateReader};
 use noonmark_os::pulse::BEAT_EVERY;
@@ -17,18 +18,21 @@ use crate::exit::{Failure, Status};
 use crate::link::Incoming;
 use crate::message::{Certificate, Epochs, Listening, Message, Phase, RoleState, Subject, Taken};
 use crate::role::Role;
+use crate::sources::report::{REPORT_WORDS, Report};
 use crate::station::{Collected, Ending, Station};
 use crate::status::{
     self, Address, CertificateFacts, Clock, Configuration, Cookies, Counters, Document, Process,
     Refused, Replaceable, SCHEMA,
 };
 
+mod tracking;
+
 /// Answers until told to stop.
 ///
 /// # Errors
 /// [`Ending::Stopped`], or why it cannot go on.
 pub fn run(station: &mut Station) -> Result<(), Ending> {
-    let mut known = Known::default();
+    let mut known = Known { mode: station.settings.clock.mode, ..Known::default() };
     let mut collected = Collected::default();
     let listener = loop {
         match station.wait()? {
@@ -97,8 +101,9 @@ const LAUNCHER_HUNG_AFTER: Duration = Duration::from_secs(15);
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
 /// What the launcher has told, and the pages of the other roles.
-#[derive(Default)]
 struct Known {
+    /// What the configuration does with the clock.
+    mode: ClockMode,
     /// When the launcher last said something.
     heard: Mono,
     started: Option<UnixTime>,
@@ -111,8 +116,31 @@ struct Known {
     roles: Vec<RoleState>,
     epochs: Option<Epochs>,
     clock: Option<StateReader>,
+    sources: Option<StateReader>,
     ntp: Option<CounterReader>,
     ke: Option<CounterReader>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            mode: ClockMode::Off,
+            heard: Mono(0),
+            started: None,
+            ready: false,
+            file: String::new(),
+            configuration: None,
+            certificate: None,
+            certificate_says: None,
+            listening: Vec::new(),
+            roles: Vec::new(),
+            epochs: None,
+            clock: None,
+            sources: None,
+            ntp: None,
+            ke: None,
+        }
+    }
 }
 
 impl Known {
@@ -148,6 +176,9 @@ impl Known {
             Message::ClockPage => {
                 self.clock = page.map(open_with(StateReader::open)).transpose()?;
             }
+            Message::SourcesPage => {
+                self.sources = page.map(open_with(StateReader::open)).transpose()?;
+            }
             Message::CounterPage { role: Role::Ntp } => {
                 self.ntp = page.map(open_with(CounterReader::open)).transpose()?;
             }
@@ -163,6 +194,7 @@ impl Known {
         let started = self.started.unwrap_or(time);
         let silent = now.since(self.heard);
         let launcher_hangs = silent >= LAUNCHER_HUNG_AFTER;
+        let report = self.report();
         Document {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -181,6 +213,11 @@ impl Known {
             listening: self.listening.iter().map(address).collect(),
             // The warden's page counts from the machine's start, asleep or not.
             clock: self.clock_state(boot_time),
+            tracking: report.as_ref().map(|report| tracking::tracking(report, self.mode, now)),
+            sources: report
+                .as_ref()
+                .map(|report| tracking::sources(report, now))
+                .unwrap_or_default(),
             cookies: self.epochs.map(|epochs| Cookies {
                 epoch: epochs.current,
                 oldest_epoch: epochs.oldest,
@@ -205,18 +242,26 @@ impl Known {
         }
     }
 
+    /// What the role that asks the sources shows; nothing if none are asked.
+    fn report(&self) -> Option<Report> {
+        let page = self.sources.as_ref().filter(|_| self.mode != ClockMode::Off)?;
+        let mut words = vec![0; REPORT_WORDS];
+        if !page.read(&mut words) {
+            return None;
+        }
+        Report::from_words(&words).unwrap_or_else(|error| {
+            tracing::error!(%error, "the page of the sources");
+            None
+        })
+    }
+
     fn clock_state(&self, now: Mono) -> Clock {
         let mut words = [0; CLOCK_WORDS];
         let read = self.clock.as_ref().is_some_and(|page| page.read(&mut words));
         let state = if read { ClockState::from_words(&words) } else { ClockState::UNSYNCHRONISED };
         Clock {
             synchronised: state.is_synchronised(),
-            leap: match state.leap {
-                Leap::None => "none",
-                Leap::InsertSecond => "insert",
-                Leap::DeleteSecond => "delete",
-                Leap::Unsynchronised => "unsynchronised",
-            },
+            leap: leap(state.leap),
             stratum: state.stratum.get(),
             reference_id: reference(state.stratum.get(), state.reference_id),
             root_delay_seconds: state.root_delay.to_span().as_seconds_f64(),
@@ -250,6 +295,15 @@ fn sums<const N: usize>(
             .fold(0_u64, |sum, value| sum.wrapping_add(*value))
     };
     names.iter().enumerate().map(|(place, name)| (*name, sum(place))).collect()
+}
+
+fn leap(leap: Leap) -> &'static str {
+    match leap {
+        Leap::None => "none",
+        Leap::InsertSecond => "insert",
+        Leap::DeleteSecond => "delete",
+        Leap::Unsynchronised => "unsynchronised",
+    }
 }
 
 /// At stratum 1 letters, above an address or the hash of one; letters again if that is what somebody configured.

@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Role {
-    /// Owns the state folder, the key ring and the clock page.
+    /// Owns the clock, the state folder, the key ring and the clock page.
     Warden = 1,
     /// Answers NTP requests.
     Ntp = 2,
@@ -15,11 +15,13 @@ pub enum Role {
     Ke = 3,
     /// Tells local readers how everything is.
     Observe = 4,
+    /// Asks the sources of time.
+    Sources = 5,
 }
 
 impl Role {
     /// All roles, in the order they are started.
-    pub const ALL: [Self; 4] = [Self::Warden, Self::Ntp, Self::Ke, Self::Observe];
+    pub const ALL: [Self; 5] = [Self::Warden, Self::Ntp, Self::Ke, Self::Observe, Self::Sources];
 
     /// Its name in arguments, logs and the status document.
     #[must_use]
@@ -29,6 +31,7 @@ impl Role {
             Self::Ntp => "ntp",
             Self::Ke => "ke",
             Self::Observe => "observe",
+            Self::Sources => "sources",
         }
     }
 
@@ -40,6 +43,7 @@ impl Role {
             Self::Ntp => c"noonmark-ntp",
             Self::Ke => c"noonmark-ke",
             Self::Observe => c"noonmark-observ",
+            Self::Sources => c"noonmark-source",
         }
     }
 
@@ -80,6 +84,6 @@ mod tests {
             assert!(role.process_name().to_bytes().len() <= 15, "{role}");
         }
         assert_eq!(Role::from_name("launcher"), None);
-        assert_eq!((Role::from_number(0), Role::from_number(5)), (None, None));
+        assert_eq!((Role::from_number(0), Role::from_number(6)), (None, None));
     }
 }

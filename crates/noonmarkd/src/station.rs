@@ -1,20 +1,21 @@
 //! What every role begins and ends with.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use noonmark_config::Settings;
+use noonmark_config::{ClockMode, Settings};
 use noonmark_os::pair::Endpoint;
 use noonmark_os::pulse::{BEAT_EVERY, Pulse};
 use noonmark_os::signals::{self, Signal};
-use noonmark_os::{caps, poll, process};
+use noonmark_os::{caps, poll, process, schedule};
 
 use crate::exit::{Failure, Status};
 use crate::link::{Incoming, Link, LinkError};
-use crate::message::{Message, Text};
+use crate::message::{Message, Purpose, Text};
 use crate::role::Role;
-use crate::{configuration, ke, log, ntp, observe, warden};
+use crate::{configuration, ke, log, ntp, observe, sources, warden};
 
 /// A role's place: its configuration and its link to the launcher.
 pub struct Station {
@@ -23,6 +24,10 @@ pub struct Station {
     pub settings: Settings,
     /// Which configuration that is.
     pub generation: u32,
+    /// What the daemon was started for.
+    pub purpose: Purpose,
+    /// The same as long as the launcher lives, and no other launcher's.
+    pub run: [u8; 16],
     link: Link,
     /// Where this role shows that it turns, once it has begun to.
     pulse: Option<Arc<Pulse>>,
@@ -44,15 +49,22 @@ pub fn play(role: Role) -> Result<(), Failure> {
         // Neither name matters to the work, so neither failing does.
         let _ = process::set_name(role.process_name());
         process::forbid_dumps().map_err(system("forbidding core dumps"))?;
-        // No role but the warden will ever set a clock, and the warden does not yet.
-        caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
+        // No role but the warden ever sets a clock, and that only if it is told to.
+        if role != Role::Warden {
+            caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
+        }
         // Ctrl-C reaches every process of a terminal; only the launcher decides what it means.
         for signal in [Signal::Interrupt, Signal::Hangup] {
             signals::ignore(signal).map_err(system("signals"))?;
         }
-        Station::configured(role, &mut link)
+        let configured = Station::configured(role, &mut link)?;
+        let keeps = |told: &Told| told.settings.clock.mode == ClockMode::Keep;
+        if !configured.as_ref().is_some_and(keeps) {
+            caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
+        }
+        Ok(configured)
     })();
-    let (settings, generation) = match result {
+    let Told { settings, generation, purpose, run } = match result {
         Ok(Some(configured)) => configured,
         // The launcher was gone before it said anything.
         Ok(None) => return Ok(()),
@@ -62,12 +74,13 @@ pub fn play(role: Role) -> Result<(), Failure> {
         }
     };
     log::start(role.name(), settings.log);
-    let mut station = Station { role, settings, generation, link, pulse: None };
+    let mut station = Station { role, settings, generation, purpose, run, link, pulse: None };
     let result = match role {
         Role::Warden => warden::run(&mut station),
         Role::Ntp => ntp::run(&mut station),
         Role::Ke => ke::run(&mut station),
         Role::Observe => observe::run(&mut station),
+        Role::Sources => sources::run(&mut station),
     };
     match result {
         Ok(()) | Err(Ending::Stopped) => Ok(()),
@@ -76,6 +89,14 @@ pub fn play(role: Role) -> Result<(), Failure> {
             Err(failure)
         }
     }
+}
+
+/// What the first message says.
+struct Told {
+    settings: Settings,
+    generation: u32,
+    purpose: Purpose,
+    run: [u8; 16],
 }
 
 /// Why a role's work ends.
@@ -107,7 +128,7 @@ impl From<Failure> for Ending {
 
 impl Station {
     /// The first message is the configuration; `None` if the launcher is gone before it comes.
-    fn configured(role: Role, link: &mut Link) -> Result<Option<(Settings, u32)>, Failure> {
+    fn configured(role: Role, link: &mut Link) -> Result<Option<Told>, Failure> {
         let Some(incoming) = next(link, true).or_else(|ending| match ending {
             Ending::Stopped => Ok(None),
             Ending::Failed(failure) => Err(failure),
@@ -116,8 +137,9 @@ impl Station {
             return Ok(None);
         };
         match (incoming.message, incoming.descriptors.first()) {
-            (Message::Configure { generation }, Some(file)) => {
-                configuration::open(file).map(|settings| Some((settings, generation)))
+            (Message::Configure { generation, purpose, run }, Some(file)) => {
+                let settings = configuration::open(file)?;
+                Ok(Some(Told { settings, generation, purpose, run }))
             }
             (message, _) => Err(Failure::new(
                 Status::Internal,
@@ -158,15 +180,43 @@ impl Station {
         Ok(Arc::clone(self.pulse.insert(Arc::new(pulse))))
     }
 
+    /// Gives a sign of life, for a role that sleeps by other means than [`Station::sleep`].
+    pub fn beat(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat(0);
+        }
+    }
+
+    /// A descriptor that can be read when the launcher has said something, which [`Station::poll`] then returns.
+    ///
+    /// # Errors
+    /// What the kernel answers; it has a limit of descriptors.
+    pub fn link_descriptor(&self) -> io::Result<OwnedFd> {
+        self.link.as_fd().try_clone_to_owned()
+    }
+
+    /// Goes before other processes, and stays in memory, as far as the configuration wants it and the kernel allows it.
+    pub fn take_precedence(&self) {
+        let clock = &self.settings.clock;
+        if let Some(priority) = clock.priority
+            && let Err(error) = schedule::run_first(priority)
+        {
+            tracing::warn!(priority, %error, "no real-time priority; it takes CAP_SYS_NICE or a limit RLIMIT_RTPRIO");
+        }
+        if clock.lock_memory
+            && let Err(error) = schedule::lock_memory()
+        {
+            tracing::warn!(%error, "memory is not locked; it takes CAP_IPC_LOCK or a limit RLIMIT_MEMLOCK");
+        }
+    }
+
     /// Sleeps until the launcher says something, one of `others` can be read, or the time is over, but no longer than a role may
     /// go without a sign of life, which this gives. Returns which of `others` can be read.
     ///
     /// # Errors
     /// [`Status::System`] if the kernel refuses to wait.
     pub fn sleep(&self, others: &[BorrowedFd<'_>], timeout: Duration) -> Result<Vec<bool>, Ending> {
-        if let Some(pulse) = &self.pulse {
-            pulse.beat(0);
-        }
+        self.beat();
         let all: Vec<BorrowedFd<'_>> =
             std::iter::once(self.link.as_fd()).chain(others.iter().copied()).collect();
         let ready = poll::readable(&all, Some(timeout.min(BEAT_EVERY)))

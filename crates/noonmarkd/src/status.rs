@@ -27,6 +27,10 @@ pub struct Document {
     pub listening: Vec<Address>,
     /// What answers say of the clock.
     pub clock: Clock,
+    /// Where the machine's clock stands by the sources, if any are asked.
+    pub tracking: Option<Tracking>,
+    /// Each source asked.
+    pub sources: Vec<Source>,
     /// Where the ratchet of cookie keys stands.
     pub cookies: Option<Cookies>,
     /// The launcher and its roles.
@@ -130,6 +134,127 @@ pub struct Clock {
     pub precision_log2_seconds: i8,
     /// The warden no longer writes the page.
     pub stale: bool,
+}
+
+/// Where the machine's clock stands. Offsets are positive when true time is ahead of the clock.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tracking {
+    /// `keep` or `observe`.
+    pub clock: &'static str,
+    /// `unsynchronised`, `synchronised` or `holdover`.
+    pub state: &'static str,
+    /// Since the sources were last looked at.
+    pub age_seconds: f64,
+    /// Number of the followed source with the least distance.
+    pub reference: Option<u32>,
+    /// Its name.
+    pub reference_name: Option<String>,
+    /// Its reference identifier in our answers.
+    pub reference_id: String,
+    /// Ours; 16 without a reference.
+    pub stratum: u8,
+    /// `none`, `insert`, `delete` or `unsynchronised`.
+    pub leap: &'static str,
+    /// How far the clock is off, as estimated.
+    pub offset_seconds: f64,
+    /// Standard deviation of that.
+    pub offset_sigma_seconds: f64,
+    /// How much faster than by itself the oscillator has to run.
+    pub frequency_ppm: f64,
+    /// Standard deviation of that.
+    pub skew_ppm: f64,
+    /// Standard deviation of its change in a second.
+    pub wander_ppm: f64,
+    /// Round trip to the primary source.
+    pub root_delay_seconds: f64,
+    /// Bound on the clock's error without half the root delay.
+    pub root_dispersion_seconds: f64,
+    /// True time minus the clock is no less than this.
+    pub earliest_seconds: f64,
+    /// And no more than this.
+    pub latest_seconds: f64,
+    /// The larger of the two without its sign: the clock is not further off than this.
+    pub error_bound_seconds: f64,
+    /// What the last update found the clock to be off by.
+    pub last_correction_seconds: f64,
+    /// How long ago that was.
+    pub last_update_seconds_ago: Option<f64>,
+    /// From one question to the next, of the source asked most often.
+    pub poll_seconds: Option<f64>,
+    /// Until the next question; negative if it is late.
+    pub next_question_seconds: Option<f64>,
+    /// Updates so far.
+    pub updates: u32,
+    /// Sources that agree.
+    pub agreeing: u32,
+    /// Corrections the guard forbade.
+    pub refusals: u32,
+    /// Why it forbade the last one.
+    pub refused: Option<String>,
+}
+
+/// Where one source stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// Its number; `null` for a name without a server.
+    pub number: Option<u32>,
+    /// Its place in the configuration, from 0.
+    pub place: u32,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Address and port asked.
+    pub address: Option<String>,
+    /// A short fixed name of what became of it.
+    pub state: String,
+    /// The same as a sentence.
+    pub why: String,
+    /// What stands in the way of asking it.
+    pub note: Option<String>,
+    /// The keys of a source with NTS.
+    pub nts: Option<SourceNts>,
+    /// Whether its last answer proved its origin.
+    pub authenticated: bool,
+    /// Whether its last answer was an interleaved one.
+    pub interleaved: bool,
+    /// `null` before it answered.
+    pub stratum: Option<u8>,
+    /// The last eight questions, the latest in the lowest bit.
+    pub reach: u8,
+    /// Since its last answer.
+    pub last_answer_seconds_ago: Option<f64>,
+    /// Until the next question; negative if it is late.
+    pub next_question_seconds: Option<f64>,
+    /// From one question to the next.
+    pub poll_seconds: f64,
+    /// The server minus the clock, in the last answer.
+    pub offset_seconds: Option<f64>,
+    /// Half the width of what its answers allow.
+    pub distance_seconds: Option<f64>,
+    /// The least round trip known.
+    pub delay_seconds: Option<f64>,
+    /// Mean of what round trips take longer.
+    pub jitter_seconds: Option<f64>,
+    /// Questions sent.
+    pub asked: u64,
+    /// Answers with usable time.
+    pub measured: u64,
+    /// Questions without an answer that counts.
+    pub unanswered: u64,
+    /// Kisses that answered a question.
+    pub kisses: u64,
+    /// Datagrams dropped.
+    pub refused: u64,
+}
+
+/// The keys of a source with NTS.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceNts {
+    /// IANA's number of the algorithm agreed.
+    pub aead: Option<u32>,
+    /// Cookies left.
+    pub cookies: u32,
+    /// Failures of key establishment since the last success.
+    pub failures: u32,
 }
 
 /// Where the ratchet of cookie keys stands.

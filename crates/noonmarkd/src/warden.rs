@@ -1,25 +1,38 @@
-//! The role that owns what lasts: the state folder, the secret of the key ring, and what is said about the clock.
+//! The role that owns what lasts and what is dangerous: the state folder, the secret of the key ring, and the machine's clock, which nobody
+//! else can touch.
 //!
-//! It reads nothing from the network. Of the key ring it hands out the keys of single epochs, never the secret they come from.
+//! It reads nothing from the network. Of the key ring it hands out the keys of single epochs, never the secret they come from. What
+//! the role `sources` wants done to the clock it does only as far as the guard permits it ([`helm`]), and what answers say of the
+//! clock is its to decide ([`served`]).
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use noonmark_config::{Local, Settings};
-use noonmark_nts::{Advance, KeyRing, Pace};
-use noonmark_os::clock;
 use noonmark_os::page::StatePage;
 use noonmark_os::random::RandomPool;
-use noonmark_os::store::{DiskFolder, Folder, Kind, LockError, Store};
-use noonmark_packet::ReferenceId;
-use noonmark_server::{CLOCK_WORDS, ClockState};
-use noonmark_units::{Mono, Precision, Stratum, UnixTime};
+use noonmark_os::store::{DiskFolder, Kind, LockError, Store};
+use noonmark_os::{clock, pair, sealed};
+use noonmark_server::CLOCK_WORDS;
+use noonmark_units::Mono;
 
 use crate::exit::{Failure, Status};
 use crate::launcher::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
-use crate::message::{KeySet, Message};
+use crate::link::{Incoming, Link, LinkError};
+use crate::message::{Answer, Message};
+use crate::role::Role;
 use crate::station::{Ending, Station};
+
+mod helm;
+mod leap;
+mod ring;
+mod served;
+
+use helm::Helm;
+use leap::LeapList;
+use ring::Ring;
+use served::Served;
 
 /// Works until told to stop.
 ///
@@ -28,53 +41,245 @@ use crate::station::{Ending, Station};
 pub fn run(station: &mut Station) -> Result<(), Ending> {
     // Before the state folder is opened: a disk that does not answer is what a warden hangs at.
     station.show_pulse(0)?;
-    let settings = &station.settings;
-    let folder = open_folder(&settings.state.folder)?;
-    if let Some(mode) = folder.open_to_others() {
-        let (folder, mode) = (folder.path().display(), format!("{mode:04o}"));
-        tracing::warn!(%folder, mode, "others may look into the state folder; 0700 is better (chmod go=)");
-    }
-    let store = Store::new(folder);
-    let pool = RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
-    let mut ring = settings.nts.is_some().then(|| Ring::open(store, pool, settings)).transpose()?;
-    let mut page = StatePage::new(c"noonmark-clock", CLOCK_WORDS)
-        .map_err(Failure::while_doing(Status::System, "the clock page"))?;
-    let precision = clock::precision();
-    let local = settings.server.local;
-    page.publish(&clock_state(local, precision, clock::boot_time()).to_words());
-    station.tell(&Message::ClockPage, &[page.descriptor()])?;
-    if let Some(ring) = &ring {
+    let mut warden = Warden::new(station)?;
+    station.tell(&Message::ClockPage, &[warden.page.descriptor()])?;
+    if let Some(ring) = &warden.ring {
         station.tell(&Message::CookieKeys(ring.keys()), &[])?;
     }
     station.ready()?;
-    loop {
-        station.sleep(&[], PUBLISH_EVERY)?;
-        // Everything the launcher says to a warden ends it.
-        if let Some(incoming) = station.poll()? {
-            return Err(Ending::unexpected(&incoming.message));
+    let ending = warden.serve(station);
+    warden.leave();
+    ending
+}
+
+struct Warden {
+    store: Store<DiskFolder>,
+    ring: Option<Ring>,
+    /// The clock, where the configuration asks sources.
+    helm: Option<Helm>,
+    served: Served,
+    leap: LeapList,
+    page: StatePage,
+    sources: Option<Link>,
+    /// NTS keys of before, for the first who asks.
+    client_keys: Option<OwnedFd>,
+    next_look: Mono,
+}
+
+impl Warden {
+    fn new(station: &Station) -> Result<Self, Failure> {
+        let settings = &station.settings;
+        let folder = open_folder(&settings.state.folder)?;
+        if let Some(mode) = folder.open_to_others() {
+            let (folder, mode) = (folder.path().display(), format!("{mode:04o}"));
+            tracing::warn!(%folder, mode, "others may look into the state folder; 0700 is better (chmod go=)");
         }
-        page.publish(&clock_state(local, precision, clock::boot_time()).to_words());
-        if let Some(ring) = &mut ring
-            && ring.turn(clock::realtime())
+        let mut store = Store::new(folder);
+        let pool =
+            RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
+        let ring =
+            settings.nts.is_some().then(|| Ring::open(&mut store, pool, settings)).transpose()?;
+        let helm = settings
+            .asks_sources()
+            .then(|| Helm::take(&settings.clock, station.run, &mut store))
+            .transpose()?;
+        let client_keys = helm.as_ref().and_then(|_| take_client_keys(&mut store));
+        station.take_precedence();
+        let mut page = StatePage::new(c"noonmark-clock", CLOCK_WORDS)
+            .map_err(Failure::while_doing(Status::System, "the clock page"))?;
+        let served = Served::new(settings, clock::precision());
+        page.publish(&served.state(clock::boot_time(), None).to_words());
+        Ok(Self {
+            store,
+            ring,
+            helm,
+            served,
+            leap: LeapList::new(&settings.clock),
+            page,
+            sources: None,
+            client_keys,
+            next_look: Mono(0),
+        })
+    }
+
+    fn serve(&mut self, station: &mut Station) -> Result<(), Ending> {
+        loop {
+            let now = clock::monotonic();
+            let deadline = self.helm.as_ref().map_or(Mono::NEVER, Helm::deadline);
+            let until = deadline.min(self.next_look).since(now).min(LOOK_EVERY);
+            let heard = match &self.sources {
+                Some(link) => station.sleep(&[link.as_fd()], until)?,
+                None => station.sleep(&[], until)?,
+            };
+            while let Some(Incoming { message, descriptors }) = station.poll()? {
+                match message {
+                    Message::Partner => self.meet(descriptors)?,
+                    message => return Err(Ending::unexpected(&message)),
+                }
+            }
+            if heard == [true] {
+                self.hear();
+            }
+            let now = clock::monotonic();
+            if deadline <= now {
+                self.end_what_is_over();
+            }
+            if self.next_look <= now {
+                self.next_look = now + LOOK_EVERY;
+                self.look(station)?;
+            }
+        }
+    }
+
+    /// What is done every second.
+    fn look(&mut self, station: &Station) -> Result<(), Ending> {
+        self.show();
+        if let Some(ring) = &mut self.ring
+            && ring.turn(&mut self.store, clock::realtime())
         {
             station.tell(&Message::CookieKeys(ring.keys()), &[])?;
+        }
+        if let Some(helm) = &mut self.helm {
+            helm.save_at_times(&mut self.store, clock::monotonic());
+        }
+        Ok(())
+    }
+
+    /// Says in the page, and to the kernel, what is known of the clock.
+    fn show(&mut self) {
+        let now = clock::boot_time();
+        let today = self.leap.today(self.served.announced(now), clock::realtime());
+        let state = self.served.state(now, self.leap.is_known().then_some(today));
+        self.page.publish(&state.to_words());
+        if let Some(helm) = &mut self.helm {
+            let status = self.served.kernel_status(now, today, self.leap.tai_offset());
+            helm.tell_kernel(status, self.served.facts(), &mut self.store);
+        }
+    }
+
+    /// A new process asks the sources; whatever the one before had under way is over.
+    fn meet(&mut self, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+        let Some(end) = descriptors.into_iter().next() else {
+            return Err(Failure::new(Status::Internal, "a partner without descriptor"));
+        };
+        let Some(helm) = &mut self.helm else { return Ok(()) };
+        helm.handle_loss(&mut self.store);
+        let welcome = helm.welcome();
+        self.sources = Some(Link::new(pair::Endpoint::from_descriptor(end)));
+        if let Some(keys) = self.client_keys.take() {
+            self.say(&Message::ClientKeys, Some(&keys));
+        }
+        self.say(&Message::Welcome(welcome), None);
+        Ok(())
+    }
+
+    /// Takes what the role that asks the sources says, a bounded part of it at a time.
+    fn hear(&mut self) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some(link) = &mut self.sources else { return };
+            match link.receive(false) {
+                Ok(Some(Incoming { message, descriptors })) => {
+                    if !message.may_be_sent_to_partner_by(Role::Sources) {
+                        tracing::error!(
+                            message = message.name(),
+                            "sources says what is not its to say"
+                        );
+                        return self.lose();
+                    }
+                    self.take(message, descriptors);
+                }
+                Ok(None) => return,
+                Err(LinkError::Gone) => return self.lose(),
+                Err(error) => {
+                    tracing::error!(%error, "sources cannot be understood");
+                    return self.lose();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message, descriptors: Vec<OwnedFd>) {
+        let Some(helm) = &mut self.helm else { return };
+        match message {
+            Message::Wish(wish) => {
+                let answer = helm.grant(&wish, &mut self.store);
+                self.say(&Message::Answer(answer), None);
+            }
+            Message::Standing(standing) => {
+                helm.learn(&standing);
+                let was_synchronised = self.served.is_synchronised(clock::boot_time());
+                self.served.learn(standing, clock::boot_time());
+                // The first good news are for the world at once, the rest comes every second.
+                if was_synchronised != self.served.is_synchronised(clock::boot_time()) {
+                    self.show();
+                }
+            }
+            Message::ClientKeys => {
+                let keys = descriptors.first().map(|file| sealed::read(file.as_fd(), LONGEST_KEYS));
+                let Some(Ok(keys)) = keys else { return };
+                if let Err(error) = self.store.write(CLIENT_KEYS, &keys) {
+                    tracing::warn!(%error, "NTS keys and cookies are not kept");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody asks the sources at the moment: what they were working off ends, and what is known grows old.
+    fn lose(&mut self) {
+        self.sources = None;
+        if let Some(helm) = &mut self.helm {
+            helm.handle_loss(&mut self.store);
+        }
+    }
+
+    /// The end of a slew, or of what the guard allows of it.
+    fn end_what_is_over(&mut self) {
+        let Some(helm) = &mut self.helm else { return };
+        if let Some(done) = helm.handle_timeout(&mut self.store) {
+            self.say(&Message::Answer(Answer { number: 0, outcome: Ok(done) }), None);
+        }
+    }
+
+    fn say(&mut self, message: &Message, descriptor: Option<&OwnedFd>) {
+        let Some(link) = &self.sources else { return };
+        let descriptors: Vec<_> = descriptor.iter().map(|file| file.as_fd()).collect();
+        if let Err(error) = link.send(message, &descriptors) {
+            tracing::debug!(%error, message = message.name(), "sources does not listen");
+            self.lose();
+        }
+    }
+
+    /// Leaves clock and folder as the next one wants to find them.
+    fn leave(&mut self) {
+        // Whoever asked the sources leaves at the same time, and has cookies to leave behind.
+        let deadline = clock::monotonic() + PARTNER_LEAVES_WITHIN;
+        while let Some(link) = &self.sources
+            && clock::monotonic() < deadline
+        {
+            // If the kernel refuses to wait, it is looked at once more and no longer.
+            let left = deadline.since(clock::monotonic());
+            let _ = noonmark_os::poll::readable(&[link.as_fd()], Some(left));
+            self.hear();
+        }
+        if let Some(helm) = &mut self.helm {
+            helm.leave(&mut self.store);
         }
     }
 }
 
-/// What answers say of the clock. Nothing disciplines it yet, so it is either served on purpose as it stands, or not known to
-/// be right.
-fn clock_state(local: Option<Local>, precision: Precision, now: Mono) -> ClockState {
-    match local {
-        Some(local) => {
-            let state = ClockState::local(
-                Stratum::new(local.stratum),
-                ReferenceId(local.reference_id),
-                precision,
-            );
-            ClockState { as_of: now, ..state }
+/// Takes the stored keys and cookies out of the store: a cookie is used once, whatever happens.
+fn take_client_keys(store: &mut Store<DiskFolder>) -> Option<OwnedFd> {
+    let taken = store.read(CLIENT_KEYS).and_then(|found| {
+        store.remove(CLIENT_KEYS)?;
+        Ok(found)
+    });
+    match taken {
+        Ok(octets) => sealed::seal(c"noonmark-client-keys", &octets?).ok(),
+        Err(error) => {
+            tracing::warn!(%error, "NTS keys of before are not used");
+            None
         }
-        None => ClockState { precision, as_of: now, ..ClockState::UNSYNCHRONISED },
     }
 }
 
@@ -104,197 +309,11 @@ fn open_folder(path: &Path) -> Result<DiskFolder, Failure> {
     })
 }
 
-/// The key ring and the file it lives in.
-struct Ring<F> {
-    ring: KeyRing,
-    /// Where the store is, for messages.
-    folder: PathBuf,
-    store: Store<F>,
-    pool: RandomPool,
-    /// What was last stored; what is handed out is never ahead of it.
-    stored: KeySet,
-    retry_at: UnixTime,
-}
-
-impl<F: Folder> Ring<F> {
-    fn open(
-        mut store: Store<F>,
-        mut pool: RandomPool,
-        settings: &Settings,
-    ) -> Result<Self, Failure> {
-        let now = clock::realtime();
-        let pace = pace_of(settings)?;
-        let folder = settings.state.folder.as_path();
-        let unusable = |error: &dyn std::fmt::Display| {
-            Failure::new(Status::State, format_args!("state folder {}: {error}", folder.display()))
-        };
-        let found = store.read(KEY_RING).map_err(|error| unusable(&error))?;
-        let mut random = |out: &mut [u8]| pool.fill(out);
-        let mut ring = match found {
-            Some(octets) => KeyRing::from_octets(&octets).map_err(|error| unusable(&error))?,
-            None => {
-                tracing::info!("no cookie keys are stored; beginning with new ones");
-                KeyRing::new(pace, now, &mut random).map_err(|error| unusable(&error))?
-            }
-        };
-        if ring.pace() != pace {
-            ring.set_pace(pace, now).map_err(|error| unusable(&error))?;
-        }
-        report(ring.advance(now, &mut random));
-        store.write(KEY_RING, &ring.to_octets()).map_err(|error| unusable(&error))?;
-        let stored = key_set(&ring);
-        let folder = folder.to_owned();
-        Ok(Self { ring, folder, store, pool, stored, retry_at: UnixTime::MIN })
-    }
-
-    /// The keys that are good now and will be after a restart, too.
-    fn keys(&self) -> KeySet {
-        self.stored.clone()
-    }
-
-    /// Turns the ring to the epoch of `now` and stores it. Returns whether there are new keys to hand out. If it cannot be
-    /// stored, the keys handed out stay as they are, and it is tried again later.
-    fn turn(&mut self, now: UnixTime) -> bool {
-        let pool = &mut self.pool;
-        let advance = self.ring.advance(now, &mut |out: &mut [u8]| pool.fill(out));
-        let pending = self.ring.current() != self.stored.current;
-        match advance {
-            Advance::Same | Advance::Waiting { .. } if !pending => return false,
-            Advance::Same | Advance::Waiting { .. } if now < self.retry_at => return false,
-            _ => report(advance),
-        }
-        match self.store.write(KEY_RING, &self.ring.to_octets()) {
-            Ok(()) => {
-                self.stored = key_set(&self.ring);
-                tracing::info!(epoch = self.stored.current, until = %self.stored.next_turn, "cookie keys turned");
-                true
-            }
-            Err(error) => {
-                self.retry_at = UnixTime::new(now.seconds.saturating_add(RETRY_SECONDS), 0);
-                let folder = self.folder.display();
-                tracing::error!(%folder, %error, "cookie keys cannot be stored; the old ones stay in use");
-                false
-            }
-        }
-    }
-}
-
-fn pace_of(settings: &Settings) -> Result<Pace, Failure> {
-    let cookies = settings.cookies;
-    let out_of_range =
-        || Failure::new(Status::Internal, "[cookies] is beyond what the configuration allows");
-    Ok(Pace {
-        interval: u32::try_from(cookies.rotation.as_secs()).map_err(|_| out_of_range())?,
-        retained: u16::try_from(cookies.retention).map_err(|_| out_of_range())?,
-    })
-}
-
-fn key_set(ring: &KeyRing) -> KeySet {
-    KeySet { current: ring.current(), next_turn: ring.next_turn(), keys: ring.keys() }
-}
-
-fn report(advance: Advance) {
-    if let Advance::Renewed(why) = advance {
-        tracing::warn!(
-            ?why,
-            "cookie keys begun anew, every cookie is void: the clock is far from where it was"
-        );
-    }
-}
-
-const KEY_RING: Kind = Kind { name: "keyring", label: *b"keyring ", version: 1 };
-
+const CLIENT_KEYS: Kind = Kind { name: "clientkeys", label: *b"clntkeys", version: 1 };
+const LONGEST_KEYS: usize = 1 << 20;
 /// How often the clock page is renewed and the ring is looked at.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
-const RETRY_SECONDS: i64 = 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use noonmark_nts::CookieKey;
-    use noonmark_os::store::fault::{Fault, FaultyFolder};
-
-    fn settings(retention: u32) -> Settings {
-        let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\n[nts]\ncertificate = \"c\"\nkey = \"k\"\n\
-             [cookies]\nrotation = \"1m\"\nretention = {retention}\n"
-        );
-        noonmark_config::parse(&text, Path::new("/x/noonmark.toml"))
-            .unwrap_or_else(|report| panic!("{report}"))
-    }
-
-    fn open(folder: FaultyFolder, retention: u32) -> Result<Ring<FaultyFolder>, Failure> {
-        let pool = RandomPool::new().expect("kernel");
-        Ring::open(Store::new(folder), pool, &settings(retention))
-    }
-
-    fn exposed(keys: &KeySet) -> Vec<(u32, [u8; 32])> {
-        keys.keys.iter().map(|key: &CookieKey| (key.epoch(), *key.expose())).collect()
-    }
-
-    fn later(ring: &Ring<FaultyFolder>) -> UnixTime {
-        ring.ring.next_turn()
-    }
-
-    #[test]
-    fn keys_survive_a_restart() {
-        let first = open(FaultyFolder::new(), 3).expect("a new ring");
-        let again = open(first.store.folder().clone(), 3).expect("stored");
-        assert_eq!(exposed(&first.keys()), exposed(&again.keys()));
-        let fewer = open(first.store.folder().clone(), 2).expect("another pace");
-        assert_eq!(exposed(&fewer.keys()), exposed(&first.keys()), "the current keys stay");
-    }
-
-    #[test]
-    fn longest_window_fits_a_message() {
-        let mut ring = open(FaultyFolder::new(), 64).expect("a new ring");
-        for _ in 0..70 {
-            assert!(ring.turn(later(&ring)));
-        }
-        let keys = ring.keys();
-        assert_eq!(keys.keys.len(), 66);
-        assert!(Message::parse(&Message::CookieKeys(keys).to_octets()).is_ok());
-    }
-
-    #[test]
-    fn keys_that_cannot_be_stored_are_not_handed_out() {
-        let mut folder = FaultyFolder::new();
-        let mut ring = open(folder.clone(), 3).expect("a new ring");
-        let before = exposed(&ring.keys());
-        folder = ring.store.folder().clone();
-        let steps = folder.steps();
-        folder.set_fault(steps + 1, Fault::Error);
-        ring.store = Store::new(folder);
-        let turn = later(&ring);
-        assert!(!ring.turn(turn), "the write failed");
-        assert_eq!(exposed(&ring.keys()), before);
-        assert!(!ring.turn(turn), "not tried again at once");
-        assert!(ring.turn(UnixTime::new(turn.seconds + RETRY_SECONDS, 0)), "but later");
-        let after = ring.keys();
-        assert_eq!(after.current, 1);
-        assert_eq!(after.epochs().oldest, 0, "cookies of the epoch before are honoured");
-        assert_eq!(exposed(&open(ring.store.folder().clone(), 3).expect("stored").keys()).len(), 3);
-    }
-
-    #[test]
-    fn damaged_ring_is_refused_and_not_replaced() {
-        let mut folder = FaultyFolder::new();
-        folder.create("keyring").expect("no fault");
-        folder.write("keyring", b"NOONMARK and then nonsense").expect("no fault");
-        let failure = open(folder, 3).err().expect("damaged");
-        assert_eq!(failure.status, Status::State);
-        let named = "state folder /var/lib/noonmark: keyring is damaged";
-        assert!(failure.reason.contains(named), "{failure}");
-    }
-
-    #[test]
-    fn clock_is_unsynchronised_unless_served_on_purpose() {
-        let unknown = clock_state(None, Precision(-25), Mono(7));
-        assert!(!unknown.is_synchronised());
-        assert_eq!((unknown.as_of, unknown.precision), (Mono(7), Precision(-25)));
-        let local = Local { stratum: 5, reference_id: [127, 127, 1, 1] };
-        let served = clock_state(Some(local), Precision(-25), Mono(7));
-        assert!(served.is_synchronised());
-        assert_eq!((served.stratum.get(), served.as_of), (5, Mono(7)));
-    }
-}
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Messages taken before something else has its turn.
+const MOST_AT_ONCE: u32 = 16;
+/// How long the role that asks the sources may take to leave its cookies.
+const PARTNER_LEAVES_WITHIN: Duration = Duration::from_millis(500);

@@ -3,13 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use noonmark_config::{Loaded, Nts, Report, Settings};
-use noonmark_os::clock;
+use noonmark_config::{ClockMode, Loaded, Nts, Report, Settings};
+use noonmark_os::{caps, clock};
 
 use super::identity::SealedIdentity;
 use super::sockets::Sockets;
 use crate::exit::{Failure, Status};
 use crate::role::Role;
+use crate::sources::specs;
 use crate::{configuration, ke};
 
 /// A configuration in force, with everything that was opened for it.
@@ -45,6 +46,8 @@ impl InForce {
     pub fn open(loaded: &Loaded, before: Option<&Self>) -> Result<Self, Failure> {
         let settings = loaded.settings.clone();
         ke::check(&settings)?;
+        check_right(&settings)?;
+        specs::trust(&settings)?;
         let identity = match (&settings.nts, &loaded.identity) {
             (Some(nts), Some(files)) => Some(SealedIdentity::new(files, nts)?),
             _ => None,
@@ -61,6 +64,7 @@ impl InForce {
             Role::Warden | Role::Observe => true,
             Role::Ntp => !self.settings.server.listen.is_empty(),
             Role::Ke => self.settings.nts.is_some(),
+            Role::Sources => self.settings.asks_sources(),
         }
     }
 
@@ -76,6 +80,9 @@ impl InForce {
                     Role::Warden => {
                         old.state != new.state
                             || old.cookies != new.cookies
+                            || old.nts.is_some() != new.nts.is_some()
+                            || old.clock != new.clock
+                            || old.asks_sources() != new.asks_sources()
                             || old.server.local != new.server.local
                     }
                     Role::Ntp => {
@@ -85,11 +92,29 @@ impl InForce {
                     }
                     // Key establishment tells clients where NTP is served, and admits by the same rules.
                     Role::Ke => served || old.nts != new.nts,
-                    Role::Observe => old.status != new.status,
+                    Role::Observe => old.status != new.status || old.clock != new.clock,
+                    Role::Sources => old.sources != new.sources || old.clock != new.clock,
                 }
             })
             .collect()
     }
+}
+
+/// Says at once what the warden would find out later: whether the clock may be set at all, if it is to be.
+fn check_right(settings: &Settings) -> Result<(), Failure> {
+    if settings.clock.mode != ClockMode::Keep {
+        return Ok(());
+    }
+    let right = caps::sys_time()
+        .map_err(Failure::while_doing(Status::System, "looking for CAP_SYS_TIME"))?;
+    if right.effective {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Status::Permission,
+        "the clock cannot be set from here: it takes the capability CAP_SYS_TIME from the start of noonmarkd on, or clock = \"observe\" in \
+         [clock] to only watch it",
+    ))
 }
 
 /// Reads certificate and key anew and checks that they belong together.

@@ -7,33 +7,33 @@ use super::{LONGEST_TEXT, MessageError, Text};
 use crate::role::Role;
 
 /// Takes fields from the front of a message.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl Reader<'_> {
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], MessageError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], MessageError> {
         let (head, rest) = self.0.split_first_chunk().ok_or(MessageError::Short)?;
         self.0 = rest;
         Ok(*head)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, MessageError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, MessageError> {
         let [octet] = self.array()?;
         Ok(octet)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, MessageError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, MessageError> {
         self.array().map(u16::from_be_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, MessageError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, MessageError> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, MessageError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, MessageError> {
         self.array().map(u64::from_be_bytes)
     }
 
-    pub(super) fn time(&mut self) -> Result<UnixTime, MessageError> {
+    pub(crate) fn time(&mut self) -> Result<UnixTime, MessageError> {
         let (seconds, nanos) = (self.array().map(i64::from_be_bytes)?, self.u32()?);
         if nanos > 999_999_999 {
             return Err(MessageError::Value { what: "nanoseconds" });
@@ -41,7 +41,7 @@ impl Reader<'_> {
         Ok(UnixTime { seconds, nanos })
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, MessageError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, MessageError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -49,12 +49,12 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn role(&mut self) -> Result<Role, MessageError> {
+    pub(crate) fn role(&mut self) -> Result<Role, MessageError> {
         Role::from_number(self.u8()?).ok_or(MessageError::Value { what: "role" })
     }
 
     /// Octets kept for later use must be zero, so that a meaning can be given to them.
-    pub(super) fn zeros<const N: usize>(&mut self) -> Result<(), MessageError> {
+    pub(crate) fn zeros<const N: usize>(&mut self) -> Result<(), MessageError> {
         if self.array()? == [0; N] {
             Ok(())
         } else {
@@ -62,7 +62,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn text(&mut self) -> Result<Text, MessageError> {
+    pub(crate) fn text(&mut self) -> Result<Text, MessageError> {
         let len = usize::from(self.u16()?);
         if len > LONGEST_TEXT {
             return Err(MessageError::Value { what: "length of text" });
@@ -78,27 +78,27 @@ impl Reader<'_> {
 }
 
 /// Appends fields to a message.
-pub(super) struct Writer(pub(super) Zeroizing<Vec<u8>>);
+pub(crate) struct Writer(pub(crate) Zeroizing<Vec<u8>>);
 
 impl Writer {
-    pub(super) fn put(&mut self, octets: &[u8]) {
+    pub(crate) fn put(&mut self, octets: &[u8]) {
         self.0.extend_from_slice(octets);
     }
 
-    pub(super) fn u16(&mut self, value: u16) {
+    pub(crate) fn u16(&mut self, value: u16) {
         self.put(&value.to_be_bytes());
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
+    pub(crate) fn u32(&mut self, value: u32) {
         self.put(&value.to_be_bytes());
     }
 
-    pub(super) fn time(&mut self, time: UnixTime) {
+    pub(crate) fn time(&mut self, time: UnixTime) {
         self.put(&time.seconds.to_be_bytes());
         self.u32(time.nanos);
     }
 
-    pub(super) fn text(&mut self, text: &Text) {
+    pub(crate) fn text(&mut self, text: &Text) {
         self.u16(u16::try_from(text.0.len()).expect("at most 1024 octets"));
         self.put(text.0.as_bytes());
     }

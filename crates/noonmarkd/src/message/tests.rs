@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use noonmark_clock::guard::Facts;
+use noonmark_clock::{Adjusted, Adjustment, ClockState, Memory, NotAdjusted, Reading};
 use noonmark_nts::{CookieKey, ValidityPeriod};
-use noonmark_units::Mono;
+use noonmark_units::{Frequency, Mono, Span, Timestamp};
 
 use super::*;
 
@@ -40,7 +42,7 @@ fn samples() -> Vec<Message> {
         Message::Certificate(Certificate::new(names, period(3), period(5), [7; 32]))
     };
     vec![
-        Message::Configure { generation: 1 },
+        Message::Configure { generation: 1, purpose: Purpose::SetOnce, run: [7; 16] },
         Message::Sockets { first: 16, count: 17 },
         Message::Identity { generation: u32::MAX },
         Message::CookieKeys(key_set(1)),
@@ -71,7 +73,64 @@ fn samples() -> Vec<Message> {
         certificate(&["time.example", "192.0.2.1"]),
         // More than fit: the last ones are left out.
         certificate(&["a-name-of-some-length.example"; 200]),
+        Message::Partner,
+        Message::SourcesPage,
+        Message::Welcome(Welcome {
+            memory: None,
+            rate: Frequency::from_ppm(-3.5),
+            at: at(5),
+            floor: time(6),
+        }),
+        Message::Welcome(Welcome {
+            memory: Some(MEMORY),
+            rate: Frequency::ZERO,
+            at: at(7),
+            floor: time(8),
+        }),
+        wish(Adjustment::Rate(Frequency::from_ppm(500.0)), Some(Duration::from_millis(1500))),
+        wish(Adjustment::Rate(Frequency::from_ppm(-0.1)), None),
+        wish(Adjustment::Step(Span::from_seconds(-3600)), None),
+        answer(Ok(Adjustment::Rate(Frequency::from_ppm(500.0)))),
+        answer(Ok(Adjustment::Step(Span::MIN))),
+        answer(Err(NotAdjusted::Forbidden("no".to_owned()))),
+        answer(Err(NotAdjusted::Failed("the clock would not".to_owned()))),
+        Message::Standing(STANDING),
+        Message::Standing(Standing { memory: None, state: ClockState::Holdover, ..STANDING }),
+        Message::ClientKeys,
+        Message::Done,
     ]
+}
+
+const MEMORY: Memory =
+    Memory { frequency: Frequency::from_ppm(12.5), skew: Frequency::from_ppm(0.25) };
+
+const STANDING: Standing = Standing {
+    state: ClockState::Synchronised,
+    leap: noonmark_packet::Leap::InsertSecond,
+    stratum: 3,
+    reference_id: noonmark_packet::ReferenceId([192, 0, 2, 1]),
+    root_delay: Span::from_nanos(1_000_000),
+    root_dispersion: Span::from_nanos(250_000),
+    estimated_error: Span::from_nanos(-1),
+    as_of: Mono(u64::MAX),
+    reference_time: Timestamp::from_bits(0xe9ff_0000_1234_5678),
+    growth_ppb: 15_000,
+    facts: Facts { agreeing: 3, updates: 17 },
+    memory: Some(MEMORY),
+};
+
+fn at(seconds: u64) -> Reading {
+    Reading { mono: Mono(seconds * 1_000_000_000), real: Timestamp::from_bits(seconds << 32) }
+}
+
+fn wish(adjustment: Adjustment, hold: Option<Duration>) -> Message {
+    let then = hold.map(|hold| (hold, Frequency::from_ppm(-7.0)));
+    Message::Wish(Wish { number: 9, adjustment, facts: STANDING.facts, then })
+}
+
+fn answer(outcome: Result<Adjustment, NotAdjusted>) -> Message {
+    let outcome = outcome.map(|adjustment| Adjusted { adjustment, at: at(9) });
+    Message::Answer(Answer { number: 9, outcome })
 }
 
 fn key_set(count: usize) -> KeySet {
@@ -93,7 +152,7 @@ fn every_kind_is_read_as_it_was_written() {
         assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
         kinds.insert(message.kind());
     }
-    assert_eq!(kinds, (1..=17).collect(), "a sample of every kind");
+    assert_eq!(kinds, (1..=25).collect(), "a sample of every kind");
 }
 
 #[test]
@@ -101,7 +160,25 @@ fn layouts_are_fixed() {
     let check = |message: Message, expected: &[u8]| {
         assert_eq!(**message.to_octets(), *expected, "{}", message.name());
     };
-    check(Message::Configure { generation: 0x0102_0304 }, b"NM\x01\x01\0\0\0\x04\x01\x02\x03\x04");
+    check(
+        Message::Configure {
+            generation: 0x0102_0304,
+            purpose: Purpose::Serve,
+            run: *b"0123456789abcdef",
+        },
+        b"NM\x01\x01\0\0\0\x18\x01\x02\x03\x04\0\0\0\x000123456789abcdef",
+    );
+    // -1 s as 32.32, two sources agree, no time to hold.
+    check(
+        Message::Wish(Wish {
+            number: 1,
+            adjustment: Adjustment::Step(Span::from_seconds(-1)),
+            facts: Facts { agreeing: 2, updates: 0 },
+            then: None,
+        }),
+        b"NM\x01\x15\0\0\0\x28\0\0\0\x01\x02\0\0\0\xff\xff\xff\xff\0\0\0\0\
+          \0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    );
     check(Message::Sockets { first: 1, count: 0x203 }, b"NM\x01\x02\0\0\0\x04\0\x01\x02\x03");
     check(Message::Stop, b"NM\x01\x07\0\0\0\0");
     check(
@@ -141,7 +218,7 @@ fn cut_lengthened_or_foreign_octets_are_refused() {
     check(b"NM\x01\x00\0\0\0\0", MessageError::Kind { found: 0 });
     check(b"NM\x01\x40\0\0\0\0", MessageError::Kind { found: 64 });
     check(b"NM\x01\x02\0\0\0\x04\0\x03\0\x03", MessageError::Value { what: "index" });
-    check(b"NM\x01\x06\0\0\0\x04\x05\0\0\0", MessageError::Value { what: "role" });
+    check(b"NM\x01\x06\0\0\0\x04\x06\0\0\0", MessageError::Value { what: "role" });
     check(b"NM\x01\x06\0\0\0\x04\x02\0\0\x01", MessageError::Value { what: "reserved octets" });
     check(b"NM\x01\x09\0\0\0\x06\x01\0\0\x02no", MessageError::Value { what: "exit status" });
     check(b"NM\x01\x09\0\0\0\x06\x45\0\0\x02n\x07", MessageError::Value { what: "text" });
@@ -162,10 +239,11 @@ fn no_role_may_send_what_is_the_launchers_or_anothers() {
         .collect();
     for (name, senders) in allowed {
         let expected: &[&str] = match name {
-            "ready" | "failed" | "pulse" => &["warden", "ntp", "ke", "observe"],
+            "ready" | "failed" | "pulse" => &["warden", "ntp", "ke", "observe", "sources"],
             "cookie-keys" | "clock-page" => &["warden"],
             // The sample is of ke's counters.
             "counter-page" | "identity-refused" => &["ke"],
+            "sources-page" | "done" => &["sources"],
             _ => &[],
         };
         assert_eq!(senders, expected, "{name}");
@@ -173,13 +251,25 @@ fn no_role_may_send_what_is_the_launchers_or_anothers() {
     let keys = Message::CookieKeys(key_set(1));
     assert!(!keys.may_be_sent_to(Role::Observe) && !keys.may_be_sent_to(Role::Warden));
     assert!(!Message::Identity { generation: 1 }.may_be_sent_to(Role::Ntp));
+    // Only between warden and sources, and what moves the clock in one direction only.
+    for message in samples() {
+        let says = |role| message.may_be_sent_to_partner_by(role);
+        let expected = match message.name() {
+            "wish" | "standing" => (false, true),
+            "welcome" | "answer" => (true, false),
+            "client-keys" => (true, true),
+            _ => (false, false),
+        };
+        assert_eq!((says(Role::Warden), says(Role::Sources)), expected, "{}", message.name());
+        assert!(![Role::Ntp, Role::Ke, Role::Observe].into_iter().any(says), "{}", message.name());
+    }
 }
 
 proptest! {
     #[test]
     fn any_octets_are_refused_or_written_back_the_same(
-        kind in 0..20_u8,
-        body in proptest::collection::vec(any::<u8>(), 0..80),
+        kind in 0..28_u8,
+        body in proptest::collection::vec(any::<u8>(), 0..120),
     ) {
         let mut octets = vec![b'N', b'M', VERSION, kind];
         octets.extend_from_slice(&u32::try_from(body.len()).expect("short").to_be_bytes());

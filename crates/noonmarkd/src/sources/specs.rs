@@ -1,0 +1,211 @@
+//! From settings to what the client and the keeper of the clock understand, and whom key establishment trusts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use noonmark_client::{Endpoint, Family, SourceKind, SourceSpec};
+use noonmark_clock::{Authentication, Settings as KeeperSettings, SourceOptions, StepRule};
+use noonmark_config::{
+    AddressFamily, AuthenticationRule, Clock, Settings, Source, SourceKind as Kind, Steps,
+};
+use noonmark_nts::{ClientTls, TrustRoots, VerificationTime};
+use noonmark_os::clock;
+use noonmark_os::private::{self, Exposure};
+use noonmark_units::{Frequency, PollExponent, Span, UnixTime};
+
+use crate::exit::{Failure, Status};
+
+/// The sources as the client asks them.
+#[must_use]
+pub fn specs(settings: &Settings) -> Vec<SourceSpec> {
+    settings.sources.iter().map(spec).collect()
+}
+
+fn spec(source: &Source) -> SourceSpec {
+    let endpoint = |host: &String| Endpoint::new(host.as_str(), source.port);
+    let kind = match &source.kind {
+        Kind::Server(host) => SourceKind::Server(endpoint(host)),
+        Kind::Pool { name, max_sources } => {
+            SourceKind::Pool { name: endpoint(name), max_sources: *max_sources }
+        }
+        Kind::Nts(host) => SourceKind::Nts(endpoint(host)),
+        Kind::NtsPool { hosts, max_sources } => SourceKind::NtsPool {
+            hosts: hosts.iter().map(endpoint).collect(),
+            max_sources: *max_sources,
+        },
+    };
+    SourceSpec {
+        kind,
+        family: match source.family {
+            AddressFamily::Any => Family::Any,
+            AddressFamily::V4 => Family::V4,
+            AddressFamily::V6 => Family::V6,
+        },
+        options: SourceOptions {
+            min_poll: PollExponent(source.minpoll),
+            max_poll: PollExponent(source.maxpoll),
+            prefer: source.prefer,
+            trust: source.trust,
+            require: source.require,
+            noselect: source.noselect,
+            operator: source.operator.clone(),
+            network: source.network.clone(),
+            ..SourceOptions::default()
+        },
+        initial_burst: source.iburst,
+        burst: source.burst,
+        interleaved: source.xleave,
+    }
+}
+
+/// The rules of the keeper.
+#[must_use]
+pub fn keeper_settings(clock: &Clock) -> KeeperSettings {
+    let (threshold, updates) = match clock.steps {
+        Steps::First(0) => (None, None),
+        Steps::First(updates) => (Some(clock.step_threshold), Some(updates)),
+        Steps::Always => (Some(clock.step_threshold), None),
+    };
+    KeeperSettings {
+        steps: StepRule { threshold: threshold.map(Span::from_duration), updates },
+        max_slew: Frequency::from_ppm(clock.max_slew_ppm.into()),
+        min_sources: clock.min_sources as usize,
+        max_distance: Span::from_duration(clock.max_distance),
+        authentication: match clock.authentication {
+            AuthenticationRule::Ignore => Authentication::Ignore,
+            AuthenticationRule::Prefer => Authentication::Prefer,
+            AuthenticationRule::Require => Authentication::Require,
+        },
+        ..KeeperSettings::default()
+    }
+}
+
+/// Whom key establishment trusts.
+pub struct Trust {
+    /// For sources without a file of their own; `None` if the system has no authorities.
+    pub system: Option<ClientTls>,
+    /// For those with one.
+    pub own: BTreeMap<Endpoint, ClientTls>,
+}
+
+/// Reads the authorities of the system, if anybody needs them, and those of each source's own.
+///
+/// # Errors
+/// [`Status::Configuration`] for a file of authorities that cannot be used.
+pub fn trust(settings: &Settings) -> Result<Trust, Failure> {
+    let is_proven = |source: &&Source| source.kind.is_nts();
+    let mut own = BTreeMap::new();
+    for source in settings.sources.iter().filter(is_proven) {
+        let Some(file) = &source.ca else { continue };
+        let tls = ClientTls::new(from_file(file)?, MachineClock);
+        for host in source.kind.hosts() {
+            own.insert(Endpoint::new(host.as_str(), source.port), tls.clone());
+        }
+    }
+    let needs_system = settings.sources.iter().filter(is_proven).any(|source| source.ca.is_none());
+    let system = if needs_system { from_system() } else { None };
+    Ok(Trust { system: system.map(|roots| ClientTls::new(roots, MachineClock)), own })
+}
+
+fn from_file(file: &Path) -> Result<TrustRoots, Failure> {
+    let unusable = |why: &dyn std::fmt::Display| {
+        let reason = format_args!(
+            "source.ca: no certificate authority can be read from {}: {why}",
+            file.display()
+        );
+        Failure::new(Status::Configuration, reason)
+    };
+    let pem =
+        private::read(file, Exposure::Public, LONGEST_PEM).map_err(|error| unusable(&error))?;
+    let mut roots = TrustRoots::new();
+    roots.add_pem(&pem).map_err(|error| unusable(&error))?;
+    Ok(roots)
+}
+
+fn from_system() -> Option<TrustRoots> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = TrustRoots::new();
+    for certificate in &found.certs {
+        // Old stores hold certificates that cannot be used; the others still can.
+        let _ = roots.add_der(certificate);
+    }
+    if roots.is_empty() {
+        tracing::error!(
+            "this system has no store of certificate authorities, so no NTS server can prove who it is: install the package \
+             ca-certificates, or name a file with `ca` in [[source]]"
+        );
+        return None;
+    }
+    Some(roots)
+}
+
+/// The machine's clock, which is never before the last time that is known to be over: the warden sees to that.
+#[derive(Debug)]
+struct MachineClock;
+
+impl VerificationTime for MachineClock {
+    fn now(&self) -> Option<UnixTime> {
+        Some(clock::realtime())
+    }
+}
+
+/// A system's whole store is less.
+const LONGEST_PEM: u64 = 1 << 21;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn settings(text: &str) -> Settings {
+        noonmark_config::parse(text, Path::new("/x/noonmark.toml"))
+            .unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    #[test]
+    fn settings_become_specs() {
+        let settings = settings(
+            "[[source]]\nserver = \"192.0.2.1\"\nminpoll = -2\nmaxpoll = 4\nprefer = true\niburst = false\nport = 11123\n\
+             [[source]]\nnts-pool = [\"a.example\", \"b.example\"]\nfamily = \"ipv6\"\noperator = \"E\"\nxleave = true\n\
+             [[source]]\npool = \"p.example\"\nmax-sources = 2\nminpoll = 12\n",
+        );
+        let specs = specs(&settings);
+        assert_eq!(specs[0].kind, SourceKind::Server(Endpoint::new("192.0.2.1", 11123)));
+        assert_eq!(
+            (specs[0].options.min_poll, specs[0].options.max_poll),
+            (PollExponent(-2), PollExponent(4))
+        );
+        assert!(specs[0].options.prefer && !specs[0].initial_burst && !specs[0].interleaved);
+        let hosts = vec![Endpoint::new("a.example", 4460), Endpoint::new("b.example", 4460)];
+        assert_eq!(specs[1].kind, SourceKind::NtsPool { hosts, max_sources: 2 });
+        assert_eq!((specs[1].family, specs[1].interleaved), (Family::V6, true));
+        assert_eq!(specs[1].options.operator.as_deref(), Some("E"));
+        assert_eq!(specs[2].options.max_poll, PollExponent(12), "no less than minpoll");
+    }
+
+    #[test]
+    fn settings_become_the_keepers_rules() {
+        let of = |text: &str| {
+            keeper_settings(
+                &settings(&format!("[[source]]\nserver = \"a.example\"\n[clock]\n{text}\n")).clock,
+            )
+        };
+        assert_eq!(of(""), KeeperSettings::default(), "the documented defaults are the keeper's");
+        assert_eq!(of("step-updates = 0").steps, StepRule::NEVER);
+        let always = of("step-updates = \"always\"\nstep-threshold = \"100ms\"").steps;
+        assert_eq!(
+            (always.updates, always.threshold),
+            (None, Some(Span::from_duration(Duration::from_millis(100))))
+        );
+        assert_eq!(of("authentication = \"require\"").authentication, Authentication::Require);
+        assert_eq!(of("max-slew = 500").max_slew, Frequency::from_ppm(500.0));
+    }
+
+    #[test]
+    fn a_file_of_authorities_that_cannot_be_used_is_named() {
+        let settings = settings("[[source]]\nnts = \"a.example\"\nca = \"missing.pem\"\n");
+        let failure = trust(&settings).err().expect("missing");
+        assert_eq!(failure.status, Status::Configuration);
+        assert!(failure.reason.contains("/x/missing.pem"), "{failure}");
+    }
+}

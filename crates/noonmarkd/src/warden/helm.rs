@@ -1,0 +1,474 @@
+//! The machine's clock in the hands of the one process that may move it, and the guard before it.
+
+use std::time::Duration;
+
+use noonmark_clock::guard::{Facts, Guard, Life, Request, Rules, Steps as GuardSteps};
+use noonmark_clock::{Adjusted, Adjustment, KernelStatus, Memory, NotAdjusted, SystemClock};
+use noonmark_config::{Clock, ClockMode, Steps};
+use noonmark_os::clock::{self, KernelClock, ObservedClock};
+use noonmark_os::store::{Folder, Kind, Store};
+use noonmark_units::{Frequency, Mono, Span, UnixTime};
+
+use crate::exit::{Failure, Status};
+use crate::message::{Answer, Standing, Welcome, Wish};
+
+/// The clock, and all that is to be known before it is moved.
+pub struct Helm {
+    clock: Box<dyn SystemClock>,
+    /// The clock is steered; otherwise everything is refused by the clock itself.
+    is_kept: bool,
+    guard: Guard,
+    /// Whether the guard's account has to be stored before the clock is moved.
+    is_budgeted: bool,
+    max_drift: Frequency,
+    /// The rate in effect, and what follows it when, should nobody say anything by then.
+    rate: Adjusted,
+    then: Option<(Mono, Frequency)>,
+    /// What is known of the oscillator.
+    memory: Option<Memory>,
+    saved: Option<Memory>,
+    next_save: Mono,
+    /// What the kernel was last told.
+    status: Option<KernelStatus>,
+}
+
+impl Helm {
+    /// Takes the clock as the configuration wants it: rules, what was stored, and the floor time.
+    ///
+    /// # Errors
+    /// [`Status::Permission`] if the clock is to be steered and may not be; [`Status::State`] for a stored account that is damaged.
+    pub fn take<F: Folder>(
+        settings: &Clock,
+        run: [u8; 16],
+        store: &mut Store<F>,
+    ) -> Result<Self, Failure> {
+        let now = clock::reading();
+        let is_kept = settings.mode == ClockMode::Keep;
+        let clock: Box<dyn SystemClock> = if is_kept {
+            let kernel = KernelClock::open()
+                .map_err(|error| Failure::new(Status::Permission, error.to_string()))?;
+            Box::new(kernel)
+        } else {
+            Box::new(ObservedClock::new("the configuration says clock = \"observe\""))
+        };
+        let unusable =
+            |error: &dyn std::fmt::Display| Failure::new(Status::State, error.to_string());
+        let rules = rules(settings);
+        let life = Life { boot: boot_id(), run };
+        let (mut guard, mut memory) = (Guard::new(rules, life, now), None);
+        if is_kept {
+            if let Some(octets) = store.read(GUARD).map_err(|error| unusable(&error))? {
+                guard = Guard::from_octets(rules, life, &octets, now)
+                    .map_err(|error| unusable(&error))?;
+            }
+            // Losing it costs accuracy for minutes.
+            memory = match store.read(DRIFT) {
+                Ok(octets) => octets.and_then(|octets| memory_of(&octets)),
+                Err(error) => {
+                    tracing::warn!(%error, "what was known of the oscillator is lost");
+                    None
+                }
+            };
+        }
+        let mut helm = Self {
+            clock,
+            is_kept,
+            guard,
+            is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
+            max_drift: rules.drift,
+            rate: Adjusted { adjustment: Adjustment::Rate(Frequency::ZERO), at: now },
+            then: None,
+            memory,
+            saved: memory,
+            next_save: now.mono + FIRST_SAVE,
+            status: None,
+        };
+        if is_kept {
+            helm.begin(store)?;
+        }
+        Ok(helm)
+    }
+
+    /// Puts the clock into a known state: no earlier than the floor, and at its own rate.
+    fn begin<F: Folder>(&mut self, store: &mut Store<F>) -> Result<(), Failure> {
+        let failed = |error: NotAdjusted| {
+            let reason = match error {
+                NotAdjusted::Forbidden(reason) | NotAdjusted::Failed(reason) => reason,
+            };
+            Failure::new(Status::System, format_args!("the clock: {reason}"))
+        };
+        if let Some(by) = self.guard.behind_floor(clock::realtime()) {
+            self.clock.adjust(&Adjustment::Step(by)).map_err(failed)?;
+            tracing::warn!(%by, floor = %self.guard.floor(), "the clock was before a time that is over; it was set forward");
+        }
+        let _ = self.guard.handle_loss(clock::reading());
+        let found = clock::discipline().map_or(Frequency::ZERO, |now| {
+            clock::Rate { tick: now.tick, frequency: now.frequency }.effective()
+        });
+        // What an earlier process of ours, or another daemon, had found is better than nothing, if it can be an oscillator's.
+        let usual = if found.abs() <= self.max_drift { found } else { Frequency::ZERO };
+        let rate = self.memory.map_or(usual, |memory| memory.frequency).clamp_to(self.max_drift);
+        let outcome = self.move_clock(Adjustment::Rate(rate), Facts::default(), store);
+        outcome.map_err(failed)?;
+        tracing::info!(%rate, "the clock is ours to keep");
+        Ok(())
+    }
+
+    /// When [`Helm::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Mono {
+        let then = self.then.map_or(Mono::NEVER, |(at, _)| at);
+        then.min(self.guard.deadline())
+    }
+
+    /// A slew is over, or has to be. Returns what was done about it.
+    pub fn handle_timeout<F: Folder>(&mut self, store: &mut Store<F>) -> Option<Adjusted> {
+        let now = clock::reading();
+        if let Some((_, rate)) = self.then.filter(|(at, _)| *at <= now.mono) {
+            self.then = None;
+            tracing::debug!(%rate, "nobody ended a slew in time; it ends");
+            return self.move_clock(Adjustment::Rate(rate), Facts::default(), store).ok();
+        }
+        let calm = self.guard.handle_timeout(now)?;
+        tracing::warn!(
+            "the clock has been moved as far as it may be for now; it is slewed no further"
+        );
+        self.then = None;
+        self.do_at_once(calm, store)
+    }
+
+    /// Whoever asked for what is in effect is gone.
+    pub fn handle_loss<F: Folder>(&mut self, store: &mut Store<F>) {
+        if let Some(calm) = self.guard.handle_loss(clock::reading()) {
+            let rest = self.then.take().map_or(calm, |(_, rate)| Adjustment::Rate(rate));
+            if self.move_clock(rest, Facts::default(), store).is_err() {
+                self.do_at_once(calm, store);
+            }
+        }
+    }
+
+    /// How the clock runs, for whoever begins to ask the sources.
+    #[must_use]
+    pub fn welcome(&self) -> Welcome {
+        let rate = match self.rate.adjustment {
+            Adjustment::Rate(rate) => rate,
+            _ => Frequency::ZERO,
+        };
+        let memory = self.memory.filter(|_| self.is_kept);
+        Welcome { memory, rate, at: self.rate.at, floor: self.guard.floor() }
+    }
+
+    /// Does what is wished, or says why not.
+    pub fn grant<F: Folder>(&mut self, wish: &Wish, store: &mut Store<F>) -> Answer {
+        let outcome = self.move_clock(wish.adjustment, wish.facts, store);
+        if let (Ok(adjusted), Adjustment::Rate(_)) = (&outcome, wish.adjustment) {
+            self.then = wish.then.map(|(hold, rate)| (adjusted.at.mono + hold, rate));
+        }
+        Answer { number: wish.number, outcome }
+    }
+
+    fn move_clock<F: Folder>(
+        &mut self,
+        adjustment: Adjustment,
+        facts: Facts,
+        store: &mut Store<F>,
+    ) -> Result<Adjusted, NotAdjusted> {
+        if !self.is_kept {
+            return self.clock.adjust(&adjustment);
+        }
+        let request = Request { adjustment, facts };
+        if let Err(refusal) = self.guard.permit(&request, clock::reading(), clock::realtime()) {
+            tracing::warn!("{refusal}");
+            return Err(refusal.into());
+        }
+        if let Err(error) = self.save_account(store)
+            && self.is_budgeted
+        {
+            let reason = format!("the account of corrections cannot be stored: {error}");
+            tracing::error!(reason, "the clock is left alone");
+            return Err(NotAdjusted::Failed(reason));
+        }
+        let outcome = self.clock.adjust(&adjustment);
+        match (&outcome, adjustment) {
+            (Ok(adjusted), Adjustment::Rate(_)) => self.rate = *adjusted,
+            (Ok(_), Adjustment::Step(by)) => {
+                self.status = None;
+                tracing::warn!(%by, agreeing = facts.agreeing, "the clock was stepped");
+            }
+            (Ok(_), Adjustment::Status(_)) => {}
+            (Err(error), _) => tracing::error!(?error, "the clock was not adjusted"),
+        }
+        outcome
+    }
+
+    /// What the guard itself wants needs no permission.
+    fn do_at_once<F: Folder>(
+        &mut self,
+        adjustment: Adjustment,
+        store: &mut Store<F>,
+    ) -> Option<Adjusted> {
+        let done = self.clock.adjust(&adjustment).ok()?;
+        self.rate = done;
+        let _ = self.save_account(store);
+        Some(done)
+    }
+
+    fn save_account<F: Folder>(&mut self, store: &mut Store<F>) -> Result<(), String> {
+        if !self.guard.must_save() {
+            return Ok(());
+        }
+        store.write(GUARD, &self.guard.to_octets()).map_err(|error| error.to_string())
+    }
+
+    /// Remembers what the sources teach of the oscillator.
+    pub fn learn(&mut self, standing: &Standing) {
+        let is_plausible =
+            |memory: &Memory| memory.frequency.abs() <= Rules::LARGEST_SLEW + self.max_drift;
+        if let Some(memory) = standing.memory.filter(is_plausible) {
+            self.memory = Some(memory);
+        }
+    }
+
+    /// Tells the kernel what is known of the clock, if it is ours.
+    pub fn tell_kernel<F: Folder>(
+        &mut self,
+        status: KernelStatus,
+        facts: Facts,
+        store: &mut Store<F>,
+    ) {
+        // The kernel lets its bound grow by itself, so a clock that is not synchronised has to be called so only once.
+        if !self.is_kept || (!status.synchronised && self.status == Some(status)) {
+            return;
+        }
+        let was = self.status.is_some_and(|status| status.synchronised);
+        if self.move_clock(Adjustment::Status(status), facts, store).is_ok() {
+            self.status = Some(status);
+            if was != status.synchronised {
+                tracing::info!(synchronised = status.synchronised, max_error = %status.max_error, "the kernel was told");
+            }
+        }
+    }
+
+    /// Stores what is worth it, from time to time.
+    pub fn save_at_times<F: Folder>(&mut self, store: &mut Store<F>, now: Mono) {
+        let is_synchronised = self.status.is_some_and(|status| status.synchronised);
+        if self.is_kept && is_synchronised && self.next_save <= now {
+            self.next_save = now + SAVE_EVERY;
+            self.save(store);
+        }
+    }
+
+    fn save<F: Folder>(&mut self, store: &mut Store<F>) {
+        // With the account goes the last time that is known to be over.
+        let account = store.write(GUARD, &self.guard.to_octets());
+        let drift = match self.memory.filter(|memory| self.saved != Some(*memory)) {
+            Some(memory) => store.write(DRIFT, &octets_of(memory)),
+            None => Ok(()),
+        };
+        match account.and(drift) {
+            Ok(()) => self.saved = self.memory,
+            Err(error) => tracing::warn!(%error, "what is known of the clock is not stored"),
+        }
+    }
+
+    /// Ends every slew and stores what is known.
+    pub fn leave<F: Folder>(&mut self, store: &mut Store<F>) {
+        if !self.is_kept {
+            return;
+        }
+        let rest = self.memory.map(|memory| memory.frequency).or(self.then.map(|(_, rate)| rate));
+        if let Some(rate) = rest {
+            let rate = rate.clamp_to(self.max_drift);
+            let _ = self.move_clock(Adjustment::Rate(rate), Facts::default(), store);
+        }
+        self.then = None;
+        self.save(store);
+    }
+}
+
+/// What the operator allows.
+fn rules(settings: &Clock) -> Rules {
+    let span = |limit: Option<Duration>| limit.map(Span::from_duration);
+    Rules {
+        steps: match settings.steps {
+            Steps::First(0) => GuardSteps::Never,
+            Steps::First(updates) => GuardSteps::First(updates),
+            Steps::Always => GuardSteps::Always,
+        },
+        largest_step: span(settings.largest_step),
+        boot_step: span(settings.boot_step),
+        drift: Frequency::from_ppm(settings.max_drift_ppm.into()),
+        slew: Frequency::from_ppm(settings.max_slew_ppm.into()),
+        per_hour: span(settings.max_per_hour),
+        per_day: span(settings.max_per_day),
+        least_agreeing: settings.min_sources,
+        ..Rules::new(RELEASED)
+    }
+}
+
+/// The same until the machine is started again.
+fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits = text.chars().filter(char::is_ascii_hexdigit).collect::<String>();
+    // Without one every start of the daemon counts as one of the machine.
+    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
+}
+
+/// Frequency and skew, s/s, as IEEE 754 double, most significant octet first: 16 octets.
+fn octets_of(memory: Memory) -> [u8; 16] {
+    let [frequency, skew] = [memory.frequency, memory.skew].map(|value| value.as_ratio().to_bits());
+    (u128::from(frequency) << 64 | u128::from(skew)).to_be_bytes()
+}
+
+fn memory_of(octets: &[u8]) -> Option<Memory> {
+    let bits = u128::from_be_bytes(octets.try_into().ok()?);
+    let [frequency, skew] = [(bits >> 64) as u64, bits as u64].map(f64::from_bits);
+    (frequency.is_finite() && skew.is_finite()).then(|| Memory {
+        frequency: Frequency::from_ratio(frequency),
+        skew: Frequency::from_ratio(skew),
+    })
+}
+
+const GUARD: Kind = Kind { name: "guard", label: *b"guard   ", version: 1 };
+const DRIFT: Kind = Kind { name: "drift", label: *b"drift   ", version: 1 };
+
+/// No clock is right that shows an earlier time: this was written on 2026-11-22.
+const RELEASED: UnixTime = UnixTime { seconds: 1_795_305_600, nanos: 0 };
+/// After this much time what is known is stored for the first time, and then at these intervals.
+const FIRST_SAVE: Duration = Duration::from_secs(60);
+const SAVE_EVERY: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use noonmark_clock::Reading;
+    use noonmark_os::store::fault::FaultyFolder;
+    use noonmark_units::Timestamp;
+    use std::cell::RefCell;
+    use std::path::Path;
+    use std::rc::Rc;
+
+    /// A clock that does everything and takes it down.
+    #[derive(Clone, Default)]
+    struct Obedient(Rc<RefCell<Vec<Adjustment>>>);
+
+    impl SystemClock for Obedient {
+        fn read(&mut self) -> Reading {
+            clock::reading()
+        }
+
+        fn adjust(&mut self, adjustment: &Adjustment) -> Result<Adjusted, NotAdjusted> {
+            self.0.borrow_mut().push(*adjustment);
+            Ok(Adjusted { adjustment: *adjustment, at: self.read() })
+        }
+    }
+
+    fn settings(text: &str) -> Clock {
+        let text = format!("[[source]]\nserver = \"a.example\"\n[clock]\n{text}\n");
+        let parsed = noonmark_config::parse(&text, Path::new("/x/noonmark.toml"));
+        parsed.unwrap_or_else(|report| panic!("{report}")).clock
+    }
+
+    fn helm(text: &str) -> (Helm, Obedient, Store<FaultyFolder>) {
+        let (clock, now) = (Obedient::default(), clock::reading());
+        let rules = rules(&settings(text));
+        let helm = Helm {
+            clock: Box::new(clock.clone()),
+            is_kept: true,
+            guard: Guard::new(rules, Life { boot: [1; 16], run: [2; 16] }, now),
+            is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
+            max_drift: rules.drift,
+            rate: Adjusted { adjustment: Adjustment::Rate(Frequency::ZERO), at: now },
+            then: None,
+            memory: None,
+            saved: None,
+            next_save: now.mono,
+            status: None,
+        };
+        (helm, clock, Store::new(FaultyFolder::new()))
+    }
+
+    fn wish(adjustment: Adjustment, then: Option<(Duration, Frequency)>) -> Wish {
+        Wish { number: 4, adjustment, facts: Facts { agreeing: 2, updates: 0 }, then }
+    }
+
+    const SLEW: Adjustment = Adjustment::Rate(Frequency::from_ppm(5_000.0));
+    const OWN: Frequency = Frequency::from_ppm(12.0);
+
+    #[test]
+    fn what_is_wished_is_done_within_the_rules() {
+        let (mut helm, clock, mut store) =
+            helm("largest-step = \"10s\"\nstep-updates = \"always\"");
+        let mut check = |adjustment, is_done: bool| {
+            clock.0.borrow_mut().clear();
+            let answer = helm.grant(&wish(adjustment, None), &mut store);
+            assert_eq!((answer.number, answer.outcome.is_ok()), (4, is_done), "{adjustment:?}");
+            let expected: &[Adjustment] = if is_done { &[adjustment] } else { &[] };
+            assert_eq!(*clock.0.borrow(), expected, "{adjustment:?}");
+        };
+        check(Adjustment::Step(Span::from_seconds(10)), true);
+        check(Adjustment::Step(Span::from_seconds(-11)), false);
+        check(SLEW, true);
+        check(Adjustment::Rate(Frequency::from_ppm(150_000.0)), false);
+    }
+
+    #[test]
+    fn a_slew_ends_even_if_nobody_ends_it() {
+        let (mut helm, clock, mut store) = helm("");
+        helm.grant(&wish(SLEW, Some((Duration::from_millis(20), OWN))), &mut store);
+        assert!(helm.deadline() < Mono::NEVER);
+        std::thread::sleep(Duration::from_millis(25));
+        let done = helm.handle_timeout(&mut store).expect("it is time");
+        assert_eq!(done.adjustment, Adjustment::Rate(OWN));
+        assert_eq!(clock.0.borrow().last(), Some(&Adjustment::Rate(OWN)));
+        assert_eq!((helm.deadline(), helm.welcome().rate), (Mono::NEVER, OWN));
+        // And at once if who asked for it is gone.
+        helm.grant(&wish(SLEW, Some((Duration::from_secs(60), OWN))), &mut store);
+        helm.handle_loss(&mut store);
+        assert_eq!(clock.0.borrow().last(), Some(&Adjustment::Rate(OWN)));
+    }
+
+    #[test]
+    fn a_spent_budget_outlives_the_process() {
+        let (mut helm, _, mut store) = helm("max-per-hour = \"5s\"\nstep-updates = \"always\"");
+        let step = wish(Adjustment::Step(Span::from_seconds(4)), None);
+        assert!(helm.grant(&step, &mut store).outcome.is_ok());
+        assert!(helm.grant(&step, &mut store).outcome.is_err());
+        let octets = store.read(GUARD).expect("readable").expect("stored before the step");
+        let rules = rules(&settings("max-per-hour = \"5s\"\nstep-updates = \"always\""));
+        let life = Life { boot: [1; 16], run: [3; 16] };
+        let mut guard = Guard::from_octets(rules, life, &octets, clock::reading()).expect("ours");
+        let request = Request { adjustment: step.adjustment, facts: step.facts };
+        assert!(guard.permit(&request, clock::reading(), clock::realtime()).is_err());
+    }
+
+    #[test]
+    fn what_is_known_of_the_oscillator_is_left_behind() {
+        let (mut helm, clock, mut store) = helm("");
+        let memory = Memory { frequency: OWN, skew: Frequency::from_ppm(0.5) };
+        helm.learn(&Standing {
+            memory: Some(memory),
+            ..Standing {
+                state: noonmark_clock::ClockState::Synchronised,
+                leap: noonmark_packet::Leap::None,
+                stratum: 2,
+                reference_id: noonmark_packet::ReferenceId::NONE,
+                root_delay: Span::ZERO,
+                root_dispersion: Span::ZERO,
+                estimated_error: Span::ZERO,
+                as_of: Mono(0),
+                reference_time: Timestamp::UNSET,
+                growth_ppb: 0,
+                facts: Facts::default(),
+                memory: None,
+            }
+        });
+        helm.grant(&wish(SLEW, None), &mut store);
+        helm.leave(&mut store);
+        assert_eq!(clock.0.borrow().last(), Some(&Adjustment::Rate(OWN)), "no slew goes on");
+        let stored = store.read(DRIFT).expect("readable").expect("stored");
+        assert_eq!(memory_of(&stored), Some(memory));
+        assert_eq!(memory_of(&stored[1..]), None);
+        assert!(store.read(GUARD).expect("readable").is_some());
+    }
+}

@@ -1,0 +1,217 @@
+//! What answers say of the clock, and what the kernel is told of it.
+
+use noonmark_clock::KernelStatus;
+use noonmark_clock::guard::Facts;
+use noonmark_config::{Local, Settings};
+use noonmark_packet::{Leap, ReferenceId};
+use noonmark_server::ClockState;
+use noonmark_units::{Mono, Precision, Short, Span, Stratum};
+
+use crate::message::Standing;
+
+/// What is known of the clock, and the rules by which it is called right.
+pub struct Served {
+    local: Option<Local>,
+    precision: Precision,
+    max_distance: Span,
+    standing: Option<Standing>,
+}
+
+impl Served {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(settings: &Settings, precision: Precision) -> Self {
+        Self {
+            local: settings.server.local,
+            precision,
+            max_distance: Span::from_duration(settings.clock.max_distance),
+            standing: None,
+        }
+    }
+
+    /// The sources say where the clock stands; no later than `now`, whatever they say.
+    pub fn learn(&mut self, standing: Standing, now: Mono) {
+        self.standing = Some(Standing { as_of: standing.as_of.min(now), ..standing });
+    }
+
+    /// Whether the clock follows sources, or did, and cannot be wrong by more than is allowed.
+    #[must_use]
+    pub fn is_synchronised(&self, now: Mono) -> bool {
+        self.vouched_for(now).is_some()
+    }
+
+    /// What the sources announce for the end of the day.
+    #[must_use]
+    pub fn announced(&self, now: Mono) -> Leap {
+        self.vouched_for(now).map_or(Leap::Unsynchronised, |(standing, _)| standing.leap)
+    }
+
+    /// Why the clock may be called synchronised.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        self.standing.map(|standing| standing.facts).unwrap_or_default()
+    }
+
+    /// What answers say at `now`: what the sources vouch for; else the clock as it stands, if the configuration says so; else that it is not
+    /// synchronised. `leap` is what a list of leap seconds knows of this day.
+    #[must_use]
+    pub fn state(&self, now: Mono, leap: Option<Leap>) -> ClockState {
+        if let Some((standing, bound)) = self.vouched_for(now) {
+            return ClockState {
+                leap: leap.unwrap_or(standing.leap),
+                stratum: Stratum::new(standing.stratum),
+                reference_id: standing.reference_id,
+                reference_time: standing.reference_time,
+                root_delay: Short::from_span_ceil(standing.root_delay),
+                root_dispersion: Short::from_span_ceil(bound - standing.root_delay.half()),
+                growth_ppb: standing.growth_ppb,
+                as_of: now,
+                precision: self.precision,
+            };
+        }
+        match self.local {
+            Some(local) => {
+                let id = ReferenceId(local.reference_id);
+                let state = ClockState::local(Stratum::new(local.stratum), id, self.precision);
+                ClockState { as_of: now, ..state }
+            }
+            None => {
+                ClockState { precision: self.precision, as_of: now, ..ClockState::UNSYNCHRONISED }
+            }
+        }
+    }
+
+    /// What the kernel is told at `now`.
+    #[must_use]
+    pub fn kernel_status(&self, now: Mono, leap: Leap, tai_offset: Option<i32>) -> KernelStatus {
+        match self.vouched_for(now) {
+            Some((standing, bound)) => KernelStatus {
+                synchronised: true,
+                max_error: bound,
+                estimated_error: standing.estimated_error,
+                leap,
+                tai_offset,
+            },
+            None => KernelStatus {
+                synchronised: false,
+                max_error: UNKNOWN,
+                estimated_error: UNKNOWN,
+                leap: Leap::None,
+                tai_offset,
+            },
+        }
+    }
+
+    /// What the sources say, and by how much the clock may be wrong by now, if that is little enough. Without news the bound grows.
+    fn vouched_for(&self, now: Mono) -> Option<(&Standing, Span)> {
+        let standing = self.standing.as_ref()?;
+        let age_s = now.since(standing.as_of).as_secs_f64();
+        let grown = Span::from_seconds_f64(age_s * f64::from(standing.growth_ppb) * 1e-9);
+        let bound = standing.error_bound() + grown;
+        let is_known = standing.state != noonmark_clock::ClockState::Unsynchronised
+            && standing.leap != Leap::Unsynchronised
+            && (1..16).contains(&standing.stratum);
+        (is_known && bound <= self.max_distance).then_some((standing, bound))
+    }
+}
+
+/// Nothing is known: as RFC 5905 has it (`MAXDISP`).
+const UNKNOWN: Span = Span::from_seconds(16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use noonmark_clock::ClockState as State;
+    use noonmark_units::Timestamp;
+    use std::path::Path;
+
+    const STANDING: Standing = Standing {
+        state: State::Synchronised,
+        leap: Leap::None,
+        stratum: 3,
+        reference_id: ReferenceId([192, 0, 2, 1]),
+        root_delay: Span::from_nanos(2_000_000),
+        root_dispersion: Span::from_nanos(1_000_000),
+        estimated_error: Span::from_nanos(1_000),
+        as_of: Mono(1_000_000_000),
+        reference_time: Timestamp::from_bits(0xe9ff_0000_0000_0000),
+        growth_ppb: 15_000,
+        facts: Facts { agreeing: 1, updates: 4 },
+        memory: None,
+    };
+
+    fn served(server: &str) -> Served {
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n[[source]]\nserver = \"a.example\"\n"
+        );
+        let settings = noonmark_config::parse(&text, Path::new("/x/noonmark.toml"));
+        Served::new(&settings.unwrap_or_else(|report| panic!("{report}")), Precision(-25))
+    }
+
+    fn seconds(seconds: u64) -> Mono {
+        Mono(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn clock_is_unsynchronised_until_the_sources_vouch_for_it() {
+        let check = |server: &str, standing: Option<Standing>, stratum: u8, synchronised: bool| {
+            let mut served = served(server);
+            if let Some(standing) = standing {
+                served.learn(standing, seconds(5));
+            }
+            let state = served.state(seconds(5), None);
+            assert_eq!(
+                (state.stratum.get(), state.is_synchronised(), state.as_of, state.precision),
+                (stratum, synchronised, seconds(5), Precision(-25)),
+                "{server} {standing:?}"
+            );
+            let kernel = served.kernel_status(seconds(5), Leap::None, None);
+            assert_eq!(kernel.synchronised, stratum == 3, "only what is true");
+        };
+        let local = "local-stratum = 5";
+        check("", None, 16, false);
+        check(local, None, 5, true);
+        check("", Some(STANDING), 3, true);
+        check(local, Some(STANDING), 3, true);
+        check("", Some(Standing { state: State::Holdover, ..STANDING }), 3, true);
+        check("", Some(Standing { state: State::Unsynchronised, ..STANDING }), 16, false);
+        check("", Some(Standing { stratum: 16, ..STANDING }), 16, false);
+        check("", Some(Standing { leap: Leap::Unsynchronised, ..STANDING }), 16, false);
+        let far = Standing { root_dispersion: Span::from_seconds(3), ..STANDING };
+        check("", Some(far), 16, false);
+        check(local, Some(far), 5, true);
+    }
+
+    #[test]
+    fn without_news_the_bound_grows_until_it_is_worth_nothing() {
+        let mut served = served("");
+        served.learn(STANDING, seconds(1));
+        let dispersion =
+            |at: u64| served.state(seconds(at), None).root_dispersion.to_span().as_seconds_f64();
+        for (at, expected) in [(1, 0.001), (1001, 0.016), (100_001, 1.501)] {
+            assert!((dispersion(at) - expected).abs() < 2e-5, "{at} s: {}", dispersion(at));
+        }
+        assert!(served.is_synchronised(seconds(190_000)));
+        assert!(!served.is_synchronised(seconds(210_000)), "beyond max-distance");
+        let bound = served.kernel_status(seconds(1001), Leap::None, Some(37));
+        assert!(
+            (bound.max_error.as_seconds_f64() - 0.017).abs() < 1e-6 && bound.tai_offset == Some(37)
+        );
+    }
+
+    #[test]
+    fn news_from_the_future_are_of_now() {
+        let mut served = served("");
+        served.learn(Standing { as_of: Mono(u64::MAX), ..STANDING }, seconds(1));
+        let grown = served.state(seconds(1001), None).root_dispersion.to_span();
+        assert!(grown > Span::from_nanos(15_000_000), "{grown}");
+    }
+
+    #[test]
+    fn a_list_of_leap_seconds_decides_what_is_announced() {
+        let mut served = served("");
+        served.learn(STANDING, seconds(1));
+        assert_eq!(served.state(seconds(2), None).leap, Leap::None);
+        assert_eq!(served.state(seconds(2), Some(Leap::InsertSecond)).leap, Leap::InsertSecond);
+    }
+}
