@@ -28,6 +28,12 @@ pub enum Command {
     Config(ConfigArguments),
     /// Show the state of a running noonmarkd
     Status(StatusArguments),
+    /// Show the sources of time that a running noonmarkd asks
+    Sources(SourcesArguments),
+    /// Show where this machine's clock stands, by a running noonmarkd
+    Tracking(StatusArguments),
+    /// Wait until this machine's clock is synchronised
+    WaitSync(WaitArguments),
 }
 
 /// `noonmark query`.
@@ -132,9 +138,34 @@ pub struct StatusArguments {
     /// The Unix socket on which noonmarkd shows its state
     #[arg(long, value_name = "PATH", default_value = DEFAULT_STATUS_SOCKET)]
     pub socket: PathBuf,
-    /// Print the state as JSON, as noonmarkd gives it (docs/status.md)
+    /// Print JSON (docs/json.md, docs/status.md)
     #[arg(long)]
     pub json: bool,
+}
+
+/// `noonmark sources`.
+#[derive(Args, Clone, Debug)]
+pub struct SourcesArguments {
+    /// Say of each why it is followed or not
+    #[arg(long)]
+    pub why: bool,
+    #[command(flatten)]
+    /// Whom to ask.
+    pub status: StatusArguments,
+}
+
+/// `noonmark wait-sync`.
+#[derive(Args, Clone, Debug)]
+pub struct WaitArguments {
+    /// Seconds to wait, 0.01 to 3600 [default: for ever]
+    #[arg(long, visible_alias = "time-out", value_name = "SECONDS", value_parser = parse_seconds)]
+    pub timeout: Option<Duration>,
+    /// Seconds the clock may be wrong by at most, 0.000001 to 16
+    #[arg(long, value_name = "SECONDS", value_parser = parse_error)]
+    pub max_error: Option<Duration>,
+    #[command(flatten)]
+    /// Whom to ask.
+    pub status: StatusArguments,
 }
 
 impl Arguments {
@@ -185,6 +216,16 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Seconds with a fraction, from a microsecond to what no client accepts any more.
+fn parse_error(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (1e-6..=16.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("between 0.000001 and 16 seconds".to_owned())
+    }
+}
+
 /// Where noonmarkd shows its state unless told otherwise.
 pub const DEFAULT_STATUS_SOCKET: &str = "/run/noonmark/status.sock";
 
@@ -212,6 +253,9 @@ mod tests {
         check("noonmark query 2001:db8::1", None);
         check("noonmark query fe80::1%eth0", None);
         check("noonmark query host --nts --ca x --aead 30 --aead 15 -n 4 -4 --json", None);
+        check("noonmark sources --why --json --socket x", None);
+        check("noonmark tracking --json", None);
+        check("noonmark wait-sync --timeout 5 --max-error 0.001", None);
         check("noonmark --help", Some(Verdict::Good));
         check("noonmark query --help", Some(Verdict::Good));
         check("noonmark --version", Some(Verdict::Good));
@@ -230,6 +274,8 @@ mod tests {
             "noonmark query host --time-out 0",
             "noonmark query host --time-out -1",
             "noonmark query host --time-out nan",
+            "noonmark wait-sync --timeout 0",
+            "noonmark wait-sync --max-error 17",
             "noonmark config show",
             "noonmark frobnicate",
         ] {

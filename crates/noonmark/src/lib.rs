@@ -1,7 +1,7 @@
 //! The tool people type, `noonmark`, and the demonstration, `noonmark-demo`.
 //!
-//! `noonmark query` asks any NTP or NTS server and prints what it learned; `noonmark status` reads the state of a running
-//! `noonmarkd`; `noonmark config` checks a configuration or shows the defaults. None of them sets anything. Every output for
+//! `noonmark query` asks any NTP or NTS server and prints what it learned; `noonmark status`, `sources`, `tracking` and
+//! `wait-sync` read the state of a running `noonmarkd`; `noonmark config` checks a configuration or shows the defaults. None of them sets anything. Every output for
 //! people has a twin for programs (`--json`, schemas in `docs/json.md`), and the exit status says how it ended ([`Verdict`]).
 //!
 //! The demonstration builds `noonmarkd`, gives it a throw-away certificate, asks it over NTS with the same client as
@@ -20,8 +20,11 @@ pub mod output;
 pub mod paint;
 pub mod query;
 pub mod sheet;
+pub mod sources;
 pub mod status;
+pub mod tracking;
 pub mod trust;
 pub mod verdict;
+pub mod wait;
 
 pub use verdict::Verdict;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use noonmark_tool::command::{Arguments, Command, ConfigCommand};
-use noonmark_tool::{configuration, query, status};
+use noonmark_tool::{configuration, query, sources, status, tracking, wait};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -17,6 +17,9 @@ fn main() -> ExitCode {
             ConfigCommand::Show { json, .. } => configuration::show_defaults(json),
         },
         Command::Status(arguments) => status::run(&arguments),
+        Command::Sources(arguments) => sources::run(&arguments),
+        Command::Tracking(arguments) => tracking::run(&arguments),
+        Command::WaitSync(arguments) => wait::run(&arguments),
     }
     .into()
 }

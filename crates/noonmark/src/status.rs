@@ -20,15 +20,7 @@ use crate::sheet::{Sheet, columns};
 pub fn run(arguments: &StatusArguments) -> Verdict {
     let state = match read(&arguments.socket, PATIENCE) {
         Ok(state) => state,
-        Err(error) => {
-            let written = if arguments.json {
-                write_json(&serde_json::json!({ "error": error.to_string() }))
-            } else {
-                Ok(())
-            };
-            eprintln!("noonmark: {error}");
-            return deliver(Verdict::Critical, written);
-        }
+        Err(error) => return unreadable(&error, arguments.json),
     };
     let concerns = concerns(&state);
     let written = if arguments.json {
@@ -38,6 +30,17 @@ pub fn run(arguments: &StatusArguments) -> Verdict {
     };
     let verdict = concerns.iter().map(|concern| concern.verdict).max().unwrap_or(Verdict::Good);
     deliver(verdict, written)
+}
+
+/// Says that there is no state, which is critical.
+pub(crate) fn unreadable(error: &NoStatus, as_json: bool) -> Verdict {
+    let written = if as_json {
+        write_json(&serde_json::json!({ "error": error.to_string() }))
+    } else {
+        Ok(())
+    };
+    eprintln!("noonmark: {error}");
+    deliver(Verdict::Critical, written)
 }
 
 /// Something in a state that deserves a look.
@@ -282,12 +285,12 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
     format!("{}\n{listening}\n{roles}", sheet.render())
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
 /// A value as a person reads it; control characters from wherever do not reach the terminal.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => dash(),
         Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
@@ -308,12 +311,12 @@ fn seconds(value: &Value) -> String {
     }
 }
 
-fn dash() -> String {
+pub(crate) fn dash() -> String {
     "-".to_owned()
 }
 
 /// The daemon answers from memory; a local socket is quick.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// For an hour after a role ended by itself its end deserves a look, so that whoever looks every few minutes learns of it.
 const LATELY: f64 = 3600.0;
 /// A state is some kilobytes.

@@ -1,0 +1,212 @@
+//! `noonmark tracking`: where this machine's clock stands, by the daemon that keeps or watches it.
+
+use std::io;
+
+use serde_json::{Value, json};
+
+use crate::Verdict;
+use crate::command::StatusArguments;
+use crate::output::{deliver, write_json, write_text};
+use crate::paint::Paint;
+use crate::query::{signed, unsigned};
+use crate::sheet::Sheet;
+use crate::status::{self, PATIENCE, dash, text};
+
+/// Prints it. Good if the clock follows sources, warning if it did and does not any more or a correction was refused, critical if it never did
+/// or the daemon cannot be asked, unknown if it asks no sources.
+#[must_use]
+pub fn run(arguments: &StatusArguments) -> Verdict {
+    let state = match status::read(&arguments.socket, PATIENCE) {
+        Ok(state) => state,
+        Err(error) => return status::unreadable(&error, arguments.json),
+    };
+    let tracking = &state["tracking"];
+    if tracking.is_null() {
+        return no_sources(arguments.json);
+    }
+    let verdict = verdict_of(&state);
+    let written = if arguments.json {
+        write_json(tracking)
+    } else {
+        write_text(&for_people(&state, verdict, Paint::for_stream(&io::stdout())))
+    };
+    deliver(verdict, written)
+}
+
+/// There is nothing to show: no sources are configured, or the role that asks them has not begun.
+pub(crate) fn no_sources(as_json: bool) -> Verdict {
+    let words = "noonmarkd asks no sources: its configuration has no [[source]], [clock] is \"off\", or it has just begun";
+    let written = if as_json { write_json(&json!({ "error": words })) } else { Ok(()) };
+    eprintln!("noonmark: {words}");
+    deliver(Verdict::Unknown, written)
+}
+
+/// What the state of the clock is worth.
+pub(crate) fn verdict_of(state: &Value) -> Verdict {
+    let tracking = &state["tracking"];
+    let is_fresh = tracking["age_seconds"].as_f64().is_some_and(|age| age < STALE_AFTER);
+    match tracking["state"].as_str() {
+        Some("synchronised") if is_fresh && tracking["refused"].is_null() => Verdict::Good,
+        Some("synchronised" | "holdover") => Verdict::Warning,
+        _ => Verdict::Critical,
+    }
+}
+
+fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
+    let tracking = &state["tracking"];
+    let mut sheet = Sheet::new(paint);
+    let words = text(&tracking["state"]);
+    sheet.line(
+        "state",
+        match verdict {
+            Verdict::Good => paint.good(&words),
+            Verdict::Warning => paint.warning(&words),
+            _ => paint.bad(&words),
+        },
+    );
+    sheet.line(
+        "clock",
+        match tracking["clock"].as_str() {
+            Some("keep") => "kept: steered by what the sources say".to_owned(),
+            Some("observe") => "observed: never touched".to_owned(),
+            _ => text(&tracking["clock"]),
+        },
+    );
+    let age = number(&tracking["age_seconds"]);
+    if age.is_some_and(|age| age >= STALE_AFTER) {
+        let words =
+            format!("{} old: the role sources is not there", text_of_seconds(age, unsigned));
+        sheet.line("news", paint.warning(&words));
+    }
+    let reference = match tracking["reference_name"].as_str() {
+        Some(_) => format!(
+            "{} ({}), source {}",
+            text(&tracking["reference_name"]),
+            text(&tracking["reference_id"]),
+            text(&tracking["reference"])
+        ),
+        None => dash(),
+    };
+    sheet.line("reference", reference);
+    sheet.line("stratum", text(&tracking["stratum"]));
+    sheet.line("leap", text(&tracking["leap"]));
+    let seconds =
+        |name: &str, show: fn(f64) -> String| text_of_seconds(number(&tracking[name]), show);
+    sheet.line(
+        "offset (+ true time ahead)",
+        format!(
+            "{} ± {}",
+            seconds("offset_seconds", signed),
+            seconds("offset_sigma_seconds", unsigned)
+        ),
+    );
+    sheet.line("error bound", seconds("error_bound_seconds", unsigned));
+    sheet.line(
+        "true time within",
+        format!(
+            "{} .. {} of the clock",
+            seconds("earliest_seconds", signed),
+            seconds("latest_seconds", signed)
+        ),
+    );
+    sheet.line("frequency (+ clock made faster)", ppm(&tracking["frequency_ppm"], true));
+    sheet.line("skew", ppm(&tracking["skew_ppm"], false));
+    sheet.line("root delay", seconds("root_delay_seconds", unsigned));
+    sheet.line("root dispersion", seconds("root_dispersion_seconds", unsigned));
+    sheet.line(
+        "last correction",
+        format!(
+            "{}, {} ago",
+            seconds("last_correction_seconds", signed),
+            seconds("last_update_seconds_ago", unsigned)
+        ),
+    );
+    sheet.line(
+        "next poll",
+        format!(
+            "in {}, every {}",
+            text_of_seconds(
+                number(&tracking["next_question_seconds"]).map(|s| s.max(0.0)),
+                unsigned
+            ),
+            seconds("poll_seconds", unsigned)
+        ),
+    );
+    sheet.line("updates", text(&tracking["updates"]));
+    sheet.line("sources that agree", text(&tracking["agreeing"]));
+    if let Some(reason) = tracking["refused"].as_str() {
+        let words = format!("{} times, last: {reason}", text(&tracking["refusals"]));
+        sheet.line("refused by the guard", paint.warning(&words));
+    }
+    sheet.render()
+}
+
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64()
+}
+
+pub(crate) fn text_of_seconds(seconds: Option<f64>, show: fn(f64) -> String) -> String {
+    seconds.map_or_else(dash, show)
+}
+
+fn ppm(value: &Value, is_signed: bool) -> String {
+    match value.as_f64() {
+        Some(ppm) if is_signed => format!("{ppm:+.3} ppm"),
+        Some(ppm) => format!("{ppm:.3} ppm"),
+        None => dash(),
+    }
+}
+
+/// The role that asks the sources writes every second.
+const STALE_AFTER: f64 = 5.0;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn state() -> Value {
+        json!({
+            "tracking": { "clock": "observe", "state": "synchronised", "age_seconds": 0.4, "reference": 2,
+                "reference_name": "time.example.net", "reference_id": "192.0.2.1", "stratum": 3, "leap": "none",
+                "offset_seconds": -0.001, "offset_sigma_seconds": 1e-6, "frequency_ppm": 12.5, "skew_ppm": 0.25,
+                "root_delay_seconds": 0.002, "root_dispersion_seconds": 1e-4, "earliest_seconds": -0.002,
+                "latest_seconds": 0.001, "error_bound_seconds": 0.002, "last_correction_seconds": 0.0,
+                "last_update_seconds_ago": 7.0, "poll_seconds": 64.0, "next_question_seconds": -0.5, "updates": 9,
+                "agreeing": 3, "refusals": 0, "refused": null },
+            "clock": { "synchronised": true }
+        })
+    }
+
+    #[test]
+    fn every_figure_is_shown_with_unit_and_sign() {
+        let shown = for_people(&state(), Verdict::Good, Paint::PLAIN);
+        for part in [
+            "synchronised",
+            "observed: never touched",
+            "time.example.net (192.0.2.1), source 2",
+            "-1.000 ms ± ",
+            "+12.500 ppm",
+            "0.250 ppm",
+            "-2.000 ms .. +1.000 ms",
+            "in 0 s",
+        ] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        assert!(!shown.contains("refused"), "{shown}");
+    }
+
+    #[test]
+    fn what_deserves_a_look_is_a_verdict() {
+        let check = |path: &str, value: Value, expected: Verdict| {
+            let mut state = state();
+            *state.pointer_mut(path).expect(path) = value;
+            assert_eq!(verdict_of(&state), expected, "{path}");
+        };
+        check("/tracking/state", json!("synchronised"), Verdict::Good);
+        check("/tracking/state", json!("holdover"), Verdict::Warning);
+        check("/tracking/state", json!("unsynchronised"), Verdict::Critical);
+        check("/tracking/age_seconds", json!(6), Verdict::Warning);
+        check("/tracking/refused", json!("too far"), Verdict::Warning);
+        check("/tracking", json!(7), Verdict::Critical);
+    }
+}
