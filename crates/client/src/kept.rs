@@ -48,7 +48,7 @@ pub(crate) fn write(all: &[Kept]) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// The entries in `octets`; `None` if they are not what [`write`] made.
+/// The entries in `octets`; `None` if they are not what [`write()`] made.
 pub(crate) fn read(octets: &[u8]) -> Option<Vec<Kept>> {
     let mut rest = octets.strip_prefix(MARK)?;
     let mut all = Vec::new();
