@@ -27,6 +27,10 @@ pub fn run(_wish: &Wish) -> Tally {
     let clippy =
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
     tally.record("clippy", child::run(LIMIT, &clippy).or_say("cargo clippy"));
+    // Not among "all targets", because it has a stage of its own.
+    let simulation =
+        cargo(&["clippy", "--workspace", "--test", "sim", "--locked", "--", "-D", "warnings"]);
+    tally.record("clippy, simulation", child::run(LIMIT, &simulation).or_say("cargo clippy"));
     let mut docs =
         cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]);
     // Private items are part of these pages, so links to them lead somewhere.

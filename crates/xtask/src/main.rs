@@ -19,6 +19,7 @@ mod peers;
 mod report;
 mod requirements;
 mod safety;
+mod sim;
 mod test;
 mod unit;
 mod workspace;
@@ -38,7 +39,7 @@ struct Arguments {
 enum Chore {
     /// Run every test there is, after installing what they need
     Test(test::Arguments),
-    /// Measure what answers and handshakes cost, beside other people's servers
+    /// Measure what answers and handshakes cost, beside other people's servers, and how well a clock is kept
     Bench(bench::Arguments),
     /// Write docs/requirements.md from a run of the requirement checks
     Requirements,

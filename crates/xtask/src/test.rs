@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::apt::Consent;
 use crate::report::{Row, Tally, closing};
 use crate::safety::Watch;
-use crate::{build, fuzz, guests, interop, lint, unit};
+use crate::{build, fuzz, guests, interop, lint, sim, unit};
 
 /// What the test command takes.
 #[derive(clap::Args)]
@@ -61,6 +61,12 @@ const STAGES: &[Stage] = &[
         budget: 8,
         about: "unit, property and requirement tests",
         run: unit::run,
+    },
+    Stage {
+        name: "sim",
+        budget: 5,
+        about: "a clock kept in virtual time, against limits and attackers",
+        run: sim::run,
     },
     Stage { name: "fuzz", budget: 4, about: "fuzz targets, each for a while", run: fuzz::run },
     Stage {

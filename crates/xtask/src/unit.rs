@@ -31,7 +31,7 @@ pub fn run(wish: &Wish) -> Tally {
 }
 
 /// Runs a command that prints what Rust's test runner prints, and counts.
-fn counted(limit: Duration, command: &Command) -> Tally {
+pub fn counted(limit: Duration, command: &Command) -> Tally {
     let mut count = Count::default();
     let how = child::run_lines(limit, command, |line| {
         println!("{line}");
