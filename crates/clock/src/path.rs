@@ -325,17 +325,17 @@ impl ErrorLaw {
         if low >= high {
             return Product { evidence: 0.0, mean: ahead_s, variance: sigma_s * sigma_s };
         }
-        let step = (high - low) / STEPS;
+        let step = (high - low) / f64::from(STEPS);
         let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
         let middle = f64::midpoint(low, high);
-        let mut e = low + step / 2.0;
-        while e < high {
+        // Counted, for a step may be too short to move a large number on.
+        for point in 0..STEPS {
+            let e = low + (f64::from(point) + 0.5) * step;
             let x = (e - ahead_s) / sigma_s;
             let p = (-x * x / 2.0).exp() * self.density(e);
             mass += p;
             first += p * (e - middle);
             second += p * (e - middle) * (e - middle);
-            e += step;
         }
         if mass <= 0.0 || mass.is_nan() {
             return Product { evidence: 0.0, mean: ahead_s, variance: sigma_s * sigma_s };
@@ -380,7 +380,7 @@ const NOTICEABLE: f64 = 0.15;
 /// How many measurements follow no law.
 const STRAYING: f64 = 0.01;
 /// Points of the quadrature.
-const STEPS: f64 = 48.0;
+const STEPS: u32 = 48;
 /// Round trips from which the scale of the queues is taken.
 const RECENT: usize = 64;
 /// Of these, how many lend their excess to a new way.
