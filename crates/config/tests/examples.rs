@@ -26,14 +26,16 @@ fn every_example_is_accepted_and_keeps_its_files_beside_it() {
             continue;
         }
         let settings = example(path.file_name().and_then(|name| name.to_str()).expect("ASCII"));
-        let nts = settings.nts.expect("an example without NTS would be odd");
-        assert_eq!(nts.certificate, folder().join("chain.pem"), "{path:?}");
-        assert_eq!(nts.key, folder().join("key.pem"), "{path:?}");
+        assert!(settings.nts.is_some() || settings.asks_sources(), "{path:?} has no NTS");
+        if let Some(nts) = settings.nts {
+            assert_eq!(nts.certificate, folder().join("chain.pem"), "{path:?}");
+            assert_eq!(nts.key, folder().join("key.pem"), "{path:?}");
+        }
         assert_eq!(settings.state.folder, folder().join("state"), "{path:?}");
         assert_eq!(settings.status.socket, folder().join("status.sock"), "{path:?}");
         seen += 1;
     }
-    assert!(seen >= 4, "only {seen} examples found");
+    assert!(seen >= 5, "only {seen} examples found");
 }
 
 #[test]
@@ -56,6 +58,16 @@ fn configuration_in_the_readme_is_accepted_as_it_stands() {
     assert_eq!(settings.server.local.map(|local| local.stratum), Some(2));
     let nts = settings.nts.expect("a server of authenticated time");
     assert_eq!(nts.key, Path::new("/etc/noonmark/privkey.pem"));
+}
+
+#[test]
+fn client_watches_the_clock_and_serves_nobody() {
+    let client = example("client.toml");
+    assert!(client.server.listen.is_empty() && client.nts.is_none() && client.asks_sources());
+    assert_eq!((client.clock.mode, client.clock.min_sources), (ClockMode::Observe, 2));
+    let asked: usize = client.sources.iter().map(|source| source.kind.servers()).sum();
+    assert_eq!(asked, 1 + 2 + 1 + 4);
+    assert_eq!(client.clock.max_per_hour, Some(Duration::from_secs(1)));
 }
 
 #[test]

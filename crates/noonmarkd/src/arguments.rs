@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use crate::exit::Status;
 use crate::role::Role;
 
-/// Serve authenticated time: NTP with Network Time Security.
+/// Keep and serve authenticated time: NTP with Network Time Security.
 ///
 /// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 #[derive(Debug, Parser)]
@@ -23,6 +23,19 @@ pub struct Arguments {
     #[arg(long)]
     pub check: bool,
 
+    /// Ask the sources and print a line for each update of what is known of the clock, until a signal comes. One process, which never
+    /// touches the clock, serves nobody, and leaves a running daemon and its state folder alone.
+    #[arg(long, conflicts_with_all = ["check", "once"])]
+    pub dry_run: bool,
+
+    /// Set the clock by the sources, within the limits of [clock], and end with status 0 once it is right. Serves nobody.
+    #[arg(long, conflicts_with = "check")]
+    pub once: bool,
+
+    /// With --dry-run: print each line as a JSON object (docs/json.md).
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
+
     /// Stay in the foreground, as it always does; accepted for scripts made for other daemons.
     #[arg(long)]
     pub foreground: bool,
@@ -35,7 +48,7 @@ pub struct Arguments {
 /// Where the configuration is looked for if nothing is said.
 pub const DEFAULT_FILE: &str = "/etc/noonmark/noonmark.toml";
 
-const AFTER_HELP: &str = "Exit status: 0 stopped as asked; 64 wrong usage; 65 broken certificate or key; 69 an address is \
+const AFTER_HELP: &str = "Exit status: 0 stopped as asked; 64 wrong usage; 65 broken certificate or key; 68 the clock was not set (--once); 69 an address is \
 taken, as by another time daemon; 70 a defect; 71 the system refused something; 73 the state folder cannot be used; \
 75 another noonmarkd works here; 77 a right is missing; 78 the configuration is refused.";
 

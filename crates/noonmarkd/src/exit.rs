@@ -15,6 +15,8 @@ pub enum Status {
     Usage = 64,
     /// 65: the certificate or its key is broken, or they do not belong together.
     Certificate = 65,
+    /// 68: the clock was to be set once, and is not right after a while.
+    NotSet = 68,
     /// 69: an address is taken, as a rule because another time daemon runs.
     AddressTaken = 69,
     /// 70: something that should not happen.
@@ -32,10 +34,11 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Good,
         Self::Usage,
         Self::Certificate,
+        Self::NotSet,
         Self::AddressTaken,
         Self::Internal,
         Self::System,

@@ -56,6 +56,18 @@ pub fn run(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<(), Failure>
     result
 }
 
+/// Sets the clock once, by the sources of the configuration: with the roles and rules of the daemon, and without serving anybody.
+///
+/// # Errors
+/// As [`run`]; [`Status::Configuration`] if the configuration does not say how, [`Status::NotSet`] if it is not right after a while.
+pub fn set_once(file: &Path, loaded: Loaded) -> Result<(), Failure> {
+    if loaded.settings.clock.mode != ClockMode::Keep {
+        let reason = "to set the clock takes a [[source]], and clock = \"keep\" in [clock]";
+        return Err(Failure::new(Status::Configuration, reason));
+    }
+    run(file, loaded, Purpose::SetOnce)
+}
+
 /// Checks what a configuration file and the files it names say, and opens nothing else.
 ///
 /// # Errors
@@ -92,6 +104,7 @@ struct Launcher {
     announced: bool,
     /// What the daemon was started for is done.
     is_done: bool,
+    set_by: Mono,
     next_look: Mono,
     next_report: Mono,
 }
@@ -106,6 +119,12 @@ impl Launcher {
         let watch = loaded.settings.nts.as_ref().map(Watch::new);
         let mut pool =
             RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
+        let mut loaded = loaded;
+        if purpose == Purpose::SetOnce {
+            // Nobody is served by a clock that is about to be set.
+            loaded.settings.server.listen.clear();
+            loaded.settings.nts = None;
+        }
         let in_force = InForce::open_first(&loaded)?;
         let now = clock::realtime();
         let taken = |subject| Taken { subject, generation: 1, at: now, refused: None };
@@ -129,6 +148,7 @@ impl Launcher {
             keys: None,
             announced: false,
             is_done: false,
+            set_by: clock::monotonic() + SET_WITHIN,
             next_look: Mono(0),
             next_report: Mono(0),
         })
@@ -164,6 +184,10 @@ impl Launcher {
             if self.is_done {
                 tracing::info!("the clock is set");
                 return Ok(());
+            }
+            if self.purpose == Purpose::SetOnce && now >= self.set_by {
+                let reason = "the clock could not be set in time; `noonmarkd --dry-run` shows what the sources say";
+                return Err(Failure::new(Status::NotSet, reason));
             }
             self.reap(now)?;
             for role in Role::ALL {
@@ -616,6 +640,8 @@ fn names(roles: &[Role]) -> String {
 }
 
 const SOCKETS_PER_MESSAGE: usize = noonmark_os::pair::MOST_DESCRIPTORS;
+/// For how long setting the clock once is tried.
+const SET_WITHIN: Duration = Duration::from_secs(60);
 /// How often certificate files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often observe is told how much memory each process uses.

@@ -21,6 +21,7 @@
 
 pub mod arguments;
 mod configuration;
+pub mod dry_run;
 pub mod exit;
 mod ke;
 pub mod launcher;

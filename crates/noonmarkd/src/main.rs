@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use noonmarkd::arguments::Arguments;
 use noonmarkd::exit::{Failure, Status};
 use noonmarkd::message::Purpose;
-use noonmarkd::{launcher, station};
+use noonmarkd::{dry_run, launcher, station};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -43,6 +43,12 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
         // Who closed standard output has the exit status.
         let _ = writeln!(std::io::stdout(), "{}: good", arguments.config.display());
         return Ok(());
+    }
+    if arguments.dry_run {
+        return dry_run::run(&loaded.settings, arguments.json);
+    }
+    if arguments.once {
+        return launcher::set_once(&arguments.config, loaded);
     }
     launcher::run(&arguments.config, loaded, Purpose::Serve)
 }

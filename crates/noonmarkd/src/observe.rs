@@ -25,7 +25,7 @@ use crate::status::{
     Refused, Replaceable, SCHEMA,
 };
 
-mod tracking;
+pub(crate) mod tracking;
 
 /// Answers until told to stop.
 ///

@@ -14,15 +14,16 @@ use noonmark_client::{
 use noonmark_clock::guard::Facts;
 use noonmark_clock::leap::{self, Announcement};
 use noonmark_clock::{
-    Adjusted, Adjustment, ClockState, Keeper, NotAdjusted, SourceId, SourceReport, SourceState,
+    Adjusted, Adjustment, ClockState, Keeper, Memory, NotAdjusted, SourceId, SourceReport,
+    SourceState,
 };
-use noonmark_config::Source;
+use noonmark_config::{Settings, Source};
 use noonmark_nts::{Aead, KeRequest};
 use noonmark_os::page::StatePage;
 use noonmark_os::random::RandomPool;
 use noonmark_os::{clock, pair, sealed};
 use noonmark_packet::{Leap, ReferenceId};
-use noonmark_units::{Frequency, Span};
+use noonmark_units::{Frequency, Span, UnixTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -34,7 +35,7 @@ use crate::station::{Ending, Station};
 
 pub mod report;
 pub mod specs;
-mod view;
+pub(crate) mod view;
 
 use report::REPORT_WORDS;
 
@@ -112,6 +113,45 @@ fn partner(descriptors: Vec<OwnedFd>) -> Result<Link, Failure> {
     Ok(Link::new(pair::Endpoint::from_descriptor(end)))
 }
 
+/// Everything that asks the sources of `settings`, with what is remembered from before.
+///
+/// # Errors
+/// [`Status::Configuration`] for a file of authorities that cannot be used, [`Status::System`] for what the kernel refuses.
+pub(crate) fn open(
+    settings: &Settings,
+    memory: Option<Memory>,
+    floor: UnixTime,
+    keys: Option<OwnedFd>,
+) -> Result<Runner, Failure> {
+    let trust = specs::trust(settings)?;
+    let mut pool =
+        RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
+    let now = clock::reading();
+    let keeper = Keeper::new(specs::keeper_settings(&settings.clock), memory, now);
+    let random = Box::new(move |out: &mut [u8]| pool.fill(out));
+    let mut sources = Sources::new(specs::specs(settings), keeper, clock::precision(), random, now);
+    if let Some(keys) = keys {
+        match sealed::read(keys.as_fd(), LONGEST_KEYS) {
+            Ok(octets) => {
+                let restored = sources.restore_keys(&octets, now);
+                tracing::info!(restored, "NTS keys and cookies of before");
+            }
+            Err(error) => tracing::warn!(%error, "NTS keys of before cannot be read"),
+        }
+    }
+    let runner_settings = RunnerSettings {
+        tls: trust.system,
+        request: KeRequest::offering(&AEADS),
+        time_limit: ESTABLISH_WITHIN,
+        outlet: Outlet::default(),
+    };
+    let mut runner = Runner::new(sources, runner_settings)
+        .map_err(Failure::while_doing(Status::System, "watching the clock"))?;
+    runner.set_own_tls(trust.own);
+    runner.set_certificate_floor(Some(floor));
+    Ok(runner)
+}
+
 /// The sources, and what is under way with the warden.
 struct Asker {
     runner: Runner,
@@ -137,35 +177,8 @@ impl Asker {
         welcome: &Welcome,
         keys: Option<OwnedFd>,
     ) -> Result<Self, Failure> {
-        let settings = &station.settings;
-        let trust = specs::trust(settings)?;
-        let mut pool =
-            RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
-        let now = clock::reading();
-        let keeper = Keeper::new(specs::keeper_settings(&settings.clock), welcome.memory, now);
-        let random = Box::new(move |out: &mut [u8]| pool.fill(out));
-        let mut sources =
-            Sources::new(specs::specs(settings), keeper, clock::precision(), random, now);
-        if let Some(keys) = keys {
-            match sealed::read(keys.as_fd(), LONGEST_KEYS) {
-                Ok(octets) => {
-                    let restored = sources.restore_keys(&octets, now);
-                    tracing::info!(restored, "NTS keys and cookies of before");
-                }
-                Err(error) => tracing::warn!(%error, "NTS keys of before cannot be read"),
-            }
-        }
-        let runner_settings = RunnerSettings {
-            tls: trust.system,
-            request: KeRequest::offering(&AEADS),
-            time_limit: ESTABLISH_WITHIN,
-            outlet: Outlet::default(),
-        };
         let system = |what| Failure::while_doing::<io::Error>(Status::System, what);
-        let mut runner =
-            Runner::new(sources, runner_settings).map_err(system("watching the clock"))?;
-        runner.set_own_tls(trust.own);
-        runner.set_certificate_floor(Some(welcome.floor));
+        let mut runner = open(&station.settings, welcome.memory, welcome.floor, keys)?;
         runner.adjusted(&Ok(running(welcome)));
         Ok(Self {
             runner,
@@ -457,7 +470,7 @@ pub(crate) fn agreeing(reports: &[SourceReport]) -> u32 {
 }
 
 /// What most of the sources that agree announce for the end of the day, the trusted ones before others.
-fn leap(
+pub(crate) fn leap(
     statuses: &[SourceStatus],
     reports: &[SourceReport],
     sources: &[Source],

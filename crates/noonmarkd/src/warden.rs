@@ -30,6 +30,7 @@ mod ring;
 mod served;
 
 use helm::Helm;
+pub(crate) use helm::RELEASED;
 use leap::LeapList;
 use ring::Ring;
 use served::Served;

@@ -333,7 +333,7 @@ const GUARD: Kind = Kind { name: "guard", label: *b"guard   ", version: 1 };
 const DRIFT: Kind = Kind { name: "drift", label: *b"drift   ", version: 1 };
 
 /// No clock is right that shows an earlier time: this was written on 2026-11-22.
-const RELEASED: UnixTime = UnixTime { seconds: 1_795_305_600, nanos: 0 };
+pub(crate) const RELEASED: UnixTime = UnixTime { seconds: 1_795_305_600, nanos: 0 };
 /// After this much time what is known is stored for the first time, and then at these intervals.
 const FIRST_SAVE: Duration = Duration::from_secs(60);
 const SAVE_EVERY: Duration = Duration::from_secs(3600);

@@ -5,6 +5,7 @@ mod fixture;
 mod identity;
 mod life;
 mod service;
+mod sources;
 mod validity;
 
 use std::os::unix::fs::PermissionsExt;
