@@ -7,7 +7,7 @@ use super::figures::{bootstrap_of_median, median};
 use super::svg::Drawing;
 use super::trial::{Result as TrialResult, Summary, Trial, in_parallel};
 
-/// The heading over [`line`]s.
+/// The heading over what [`line()`] makes.
 pub const HEADING: &str = "scenario   variant        rms      p90  chronyd      p90  ratio  95 % of cases  < 1 ms, s  chronyd      max  packets  chronyd  outside  half-width";
 
 /// One row, aligned under [`HEADING`].
