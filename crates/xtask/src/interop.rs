@@ -8,6 +8,7 @@ mod cells;
 mod client;
 mod credentials;
 mod demo;
+mod follower;
 mod journal;
 mod lab;
 mod logging;
@@ -37,7 +38,14 @@ const AT_ONCE: usize = 12;
 pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     let mut cells = cells::all(wish.long);
-    let alone = [network::all(), service::all(), credentials::all(), logging::all(), demo::all()];
+    let alone = [
+        follower::all(),
+        network::all(),
+        service::all(),
+        credentials::all(),
+        logging::all(),
+        demo::all(),
+    ];
     cells.extend(alone.into_iter().flatten());
     cells.retain(|cell| wish.cell.as_ref().is_none_or(|text| cell.name.contains(text.as_str())));
     let metadata = match Metadata::read() {

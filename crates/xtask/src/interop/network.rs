@@ -44,7 +44,7 @@ fn examples() -> Vec<String> {
     names
 }
 
-/// An example starts as it is shipped and answers this machine, plain and under NTS.
+/// An example starts as it is shipped and answers this machine, plain and under NTS; one that serves nobody asks its sources.
 fn example(name: String) -> Cell {
     Cell {
         name: format!("examples/{name} starts and answers"),
@@ -54,6 +54,9 @@ fn example(name: String) -> Cell {
                 std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             let server = Server::start_ours(lab, place, &text)?;
             let status = server.status()?;
+            if status.get("listening").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                return asks(&status);
+            }
             let (ntp, ke) = (port(&status, "ntp")?, port(&status, "nts-ke")?);
             let here = &place.pair.server;
             ask(lab, here, &["127.0.0.1", "--port", &ntp])?;
@@ -65,6 +68,18 @@ fn example(name: String) -> Cell {
             Ok(figures)
         }),
     }
+}
+
+/// That a client without a network has begun to ask: every source is listed, and the clock follows none.
+fn asks(status: &Value) -> Result<Figures, Miss> {
+    let sources = status.get("sources").and_then(Value::as_array).map_or(0, Vec::len);
+    let state = status.pointer("/tracking/state").and_then(Value::as_str);
+    if sources == 0 || state != Some("unsynchronised") {
+        return Err(format!("{sources} sources and a clock that is {state:?}: {status}").into());
+    }
+    let mut figures = Figures::new();
+    figures.insert("sources".into(), json!(sources));
+    Ok(figures)
 }
 
 /// The port bound for a protocol on an IPv4 address, from our server's account of itself.
