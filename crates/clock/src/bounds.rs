@@ -44,6 +44,11 @@ impl Bounds {
         (low_s <= high_s).then_some(Self { low_s, high_s, at_s: self.at_s })
     }
 
+    /// How far apart they are; negative by as much as they overlap.
+    pub(crate) fn gap_s(self, other: Self) -> f64 {
+        self.low_s.max(other.low_s) - self.high_s.min(other.high_s)
+    }
+
     /// Whether `x_s` is within.
     pub(crate) fn contain(self, x_s: f64) -> bool {
         self.low_s <= x_s && x_s <= self.high_s

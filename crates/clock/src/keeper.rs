@@ -46,10 +46,13 @@ pub struct Keeper {
     bounds: Option<Bounds>,
     /// When the last step of the clock was; stamps from before mean nothing any more.
     stepped_at: Option<Mono>,
-    /// Updates of the clock so far, and since somebody else stepped it.
+    /// Updates of the clock so far, since the estimator began anew, and since somebody else stepped the clock.
     updates: u32,
+    updates_since_anew: u32,
     updates_since_step: u32,
     last_update: Option<Mono>,
+    /// Nothing has been stepped since the last update, or since somebody else stepped the clock.
+    may_step: bool,
     last_correction: Span,
     slew_ends: Option<Mono>,
     /// The next adjustment waits until this one is answered for.
@@ -100,8 +103,10 @@ impl Keeper {
             bounds: None,
             stepped_at: None,
             updates: 0,
+            updates_since_anew: 0,
             updates_since_step: 0,
             last_update: None,
+            may_step: false,
             last_correction: Span::ZERO,
             slew_ends: None,
             adjusting: false,
@@ -175,6 +180,7 @@ impl Keeper {
     pub fn handle_step(&mut self, _by: Span, now: Reading) {
         self.stepped_at = Some(now.mono);
         self.updates_since_step = 0;
+        self.may_step = true;
         self.burst(|source| source.options.bursts, 4, BURST_SPACING);
         self.steer(now);
     }
@@ -184,10 +190,7 @@ impl Keeper {
         self.stepped_at = Some(now.mono);
         self.updates_since_step = 0;
         let motion = self.motion();
-        self.initial_frequency =
-            (motion.frequency, motion.frequency_sigma.max(LEAST_REMEMBERED_SKEW));
-        self.estimator = None;
-        self.bounds = None;
+        self.begin_anew(motion.frequency, motion.frequency_sigma.max(LEAST_REMEMBERED_SKEW));
         self.first_answer_s = None;
         for source in self.sources.values_mut() {
             source.bounds = None;
@@ -242,7 +245,7 @@ impl Keeper {
         let estimate = self.estimator.as_ref().map(|estimator| estimator.estimate_at(raw_s));
         let error_of = |offset_s: f64| self.error_of(offset_s, raw_s, now);
         let bounds = self.bounds.map(|bounds| bounds.at(raw_s, &motion));
-        let (earliest, latest) = bounds.map_or((-UNKNOWN_BOUND, UNKNOWN_BOUND), |bounds| {
+        let (earliest, latest) = bounds.map_or((-NO_BOUND, NO_BOUND), |bounds| {
             (error_of(bounds.low_s), error_of(bounds.high_s))
         });
         let root_delay = reference.map_or(Span::ZERO, |(_, source)| {
@@ -279,7 +282,7 @@ impl Keeper {
             skew: Frequency::from_ratio(motion.frequency_sigma),
             wander: Frequency::from_ratio(motion.wander),
             root_delay,
-            root_dispersion: (widest - root_delay.half()).max(Span::ZERO),
+            root_dispersion: (widest - root_delay.half()).clamp(Span::ZERO, UNKNOWN_BOUND),
             earliest: now.real + earliest,
             latest: now.real + latest,
             last_correction: self.last_correction,
@@ -353,8 +356,18 @@ impl Keeper {
         if let Some(bounds) = selection.bounds {
             let bounds = bounds.at(raw_s, &motion);
             let before = self.bounds.map(|before| before.at(raw_s, &motion));
-            self.bounds =
-                Some(before.and_then(|before| before.intersect(bounds)).unwrap_or(bounds));
+            // As long as little is known it may be the worst of crystals.
+            let age_s = self.bounds.map_or(0.0, |before| raw_s - before.at_s);
+            let settled = self.updates_since_anew >= SETTLED;
+            let crystal_s = if settled { 0.0 } else { WORST_CRYSTAL * age_s };
+            let both = before.map(|before| (before, before.intersect(bounds)));
+            if let Some((before, None)) = both
+                && before.gap_s(bounds) > WORTHLESS_S + crystal_s
+            {
+                // Whom we followed was wrong all the time, so what was learned from them is, too.
+                self.begin_anew(0.0, UNKNOWN_FREQUENCY);
+            }
+            self.bounds = Some(both.and_then(|(_, both)| both).unwrap_or(bounds));
         }
         self.doubt();
         let mut waiting: Vec<(SourceId, Measurement)> = Vec::new();
@@ -376,8 +389,10 @@ impl Keeper {
             return;
         }
         self.updates = self.updates.saturating_add(1);
+        self.updates_since_anew = self.updates_since_anew.saturating_add(1);
         self.updates_since_step = self.updates_since_step.saturating_add(1);
         self.last_update = Some(now.mono);
+        self.may_step = true;
         self.steer(now);
     }
 
@@ -408,8 +423,16 @@ impl Keeper {
             max_distance_s: self.settings.max_distance.as_seconds_f64(),
             authentication: self.settings.authentication,
         };
-        let own = self.bounds.filter(|_| self.updates >= SETTLED);
+        let own = self.bounds.filter(|_| self.updates_since_anew >= SETTLED);
         select(&voices, &rules, own.map(|own| own.at(common_s, motion)))
+    }
+
+    /// Forgets the estimate, all but a frequency with its standard deviation.
+    fn begin_anew(&mut self, frequency: f64, frequency_sigma: f64) {
+        self.initial_frequency = (frequency, frequency_sigma);
+        self.estimator = None;
+        self.bounds = None;
+        self.updates_since_anew = 0;
     }
 
     /// Gives the estimator one measurement.
@@ -427,7 +450,9 @@ impl Keeper {
     /// Looks at measurements that are far from what is foreseen. If most of those followed say so, the oscillator has changed and they
     /// are believed; while only a few do, they have to wait for the others, who are asked at once.
     fn doubt(&mut self) {
-        let Some(estimator) = self.estimator.as_ref().filter(|_| self.updates >= SETTLED) else {
+        let Some(estimator) =
+            self.estimator.as_ref().filter(|_| self.updates_since_anew >= SETTLED)
+        else {
             return;
         };
         let mut news = false;
@@ -500,7 +525,9 @@ impl Keeper {
         }
         let frequency =
             Frequency::from_ratio(estimate.frequency).clamp_to(self.settings.max_frequency);
-        if self.settings.steps.steps(error, self.updates_since_step.saturating_sub(1)) {
+        if self.may_step
+            && self.settings.steps.steps(error, self.updates_since_step.saturating_sub(1))
+        {
             self.slew_ends = None;
             self.adjust(Adjustment::Step(error));
             return;
@@ -543,7 +570,7 @@ impl Keeper {
                     frequency_sigma: estimate.frequency_sigma,
                     wander: estimate.wander,
                     likely_wander: estimate.likely_wander,
-                    sigmas: if self.updates < SETTLED {
+                    sigmas: if self.updates_since_anew < SETTLED {
                         Motion::SIGMAS_UNSETTLED
                     } else {
                         Motion::SIGMAS
@@ -597,7 +624,12 @@ const SURPRISING: f64 = 4.0;
 const LONGEST_DOUBT: u32 = 8;
 const SOON: Duration = Duration::from_secs(8);
 const BURST_SPACING: Duration = Duration::from_secs(2);
+/// Where the sources have the truth so far from where they had it before, the oscillator is not to blame.
+const WORTHLESS_S: f64 = 0.1;
+const WORST_CRYSTAL: f64 = 0.2;
 /// When a slew is looked at again at the latest, s.
 const LONGEST_SLEW_S: f64 = 1000.0;
 /// As RFC 5905 has it (`MAXDISP`): nothing is known.
 const UNKNOWN_BOUND: Span = Span::from_seconds(16);
+/// Seventeen years: before anything was heard the clock may be anywhere, as far as stamps without an era can say.
+const NO_BOUND: Span = Span::from_seconds(1 << 29);

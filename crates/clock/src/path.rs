@@ -20,6 +20,8 @@ pub(crate) struct Path {
     shares: [f64; SHARES.len()],
     /// The latest round trips in a row that this way hardly explains.
     strange_s: Vec<f64>,
+    /// For each of [`SHARES`], how far the least of so many round trips is above the floor, as a part of the mean excess.
+    gaps: [f64; SHARES.len()],
 }
 
 /// Where the error of one measurement may lie, given its round trip.
@@ -75,6 +77,7 @@ impl Path {
             recent_s: VecDeque::new(),
             shares: INITIAL_SHARES,
             strange_s: Vec::new(),
+            gaps: SHARES.map(|share| least_of(1.0, share)),
         }
     }
 
@@ -92,7 +95,8 @@ impl Path {
         }
         let mean_s = self.recent_s.iter().sum::<f64>() / n;
         let seen_s = (mean_s - self.least_s) / (1.0 - self.gap());
-        (seen_s * (n - 1.0) + prior_s * PRIOR_WEIGHT) / (n - 1.0 + PRIOR_WEIGHT)
+        let known = n.max(f64::from(self.count)) - 1.0;
+        (seen_s * known + prior_s * PRIOR_WEIGHT) / (known + PRIOR_WEIGHT)
     }
 
     /// Takes in one round trip and tells whether it went a new way.
@@ -133,7 +137,7 @@ impl Path {
     pub(crate) fn law(&self, round_trip_s: f64) -> ErrorLaw {
         let mean_s = self.excess_s().max(STAMP_S);
         let above_s = (round_trip_s - self.least_s).max(0.0);
-        let halves_s = self.gaps().map(|gap| (above_s + gap * mean_s).min(round_trip_s) / 2.0);
+        let halves_s = self.gaps.map(|gap| (above_s + gap * mean_s).min(round_trip_s) / 2.0);
         // p(u | s) falls by exp(−u/a + u/b): a, b are the mean queueing up and down.
         let slopes = SHARES.map(|share| (1.0 / (1.0 - share) - 1.0 / share) / mean_s);
         let half_s =
@@ -189,6 +193,7 @@ impl Path {
             self.recent_s.pop_front();
         }
         self.recent_s.push_back(round_trip_s);
+        self.think_of_gaps();
     }
 
     fn begin_again(&mut self, round_trips_s: &[f64]) {
@@ -204,16 +209,20 @@ impl Path {
         for s in excess_s.into_iter().rev().take(INHERITED) {
             self.recent_s.push_front(self.least_s + s);
         }
+        self.think_of_gaps();
     }
 
     /// How far the least round trip seen is above the floor, on average, as a part of the mean excess.
     fn gap(&self) -> f64 {
-        self.gaps().iter().zip(self.shares).map(|(gap, share)| gap * share).sum()
+        self.gaps.iter().zip(self.shares).map(|(gap, share)| gap * share).sum()
     }
 
-    fn gaps(&self) -> [f64; SHARES.len()] {
+    fn think_of_gaps(&mut self) {
         let seen = u32::try_from(self.recent_s.len()).unwrap_or(u32::MAX).max(self.count).max(1);
-        SHARES.map(|share| least_of(f64::from(seen), share))
+        // Among so many one more changes nothing.
+        if seen < 64 || seen.is_multiple_of(16) {
+            self.gaps = SHARES.map(|share| least_of(f64::from(seen), share));
+        }
     }
 }
 

@@ -137,7 +137,13 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
     let candidate = |index: usize| matches!(states[index].1, SourceState::Spare);
     let candidates: Vec<usize> = (0..voices.len()).filter(|&index| candidate(index)).collect();
     let deciding = deciding(voices, &candidates, rules);
-    let awaited = voices.iter().filter(|voice| voice.awaited && !voice.options.noselect).count();
+    let trusting = voices
+        .iter()
+        .any(|voice| voice.options.trust && !voice.options.noselect && !voice.unreachable);
+    let awaits = |voice: &&Voice<'_>| {
+        voice.awaited && !voice.options.noselect && (voice.options.trust || !trusting)
+    };
+    let awaited = voices.iter().filter(awaits).count();
     let houses = houses(voices);
     let heard = groups(&houses, &deciding);
     let best = deepest(voices, &houses, &deciding, None);
@@ -200,14 +206,17 @@ fn first_look(voice: &Voice<'_>, rules: &Rules) -> SourceState {
     }
 }
 
-/// Those whose agreement counts: the trusted ones if there are any, else the authenticated ones if these count for more, else all.
+/// Those whose agreement counts: the trusted ones while there are any that can be reached, else the authenticated ones if these count for more, else all.
 fn deciding(voices: &[Voice<'_>], candidates: &[usize], rules: &Rules) -> Vec<usize> {
     let only = |which: &dyn Fn(&Voice<'_>) -> bool| -> Vec<usize> {
         candidates.iter().copied().filter(|&index| which(&voices[index])).collect()
     };
-    let trusted = only(&|voice| voice.options.trust);
-    if !trusted.is_empty() {
-        return trusted;
+    // As long as a trusted one can be heard, now or soon, nobody decides in its stead.
+    if voices
+        .iter()
+        .any(|voice| voice.options.trust && !voice.options.noselect && !voice.unreachable)
+    {
+        return only(&|voice| voice.options.trust);
     }
     if rules.authentication == Authentication::Prefer {
         let authenticated = only(&|voice| voice.authenticated);
