@@ -14,6 +14,7 @@ use noonmark_os::page::StatePage;
 use noonmark_os::random::RandomPool;
 use noonmark_os::store::{DiskFolder, Kind, LockError, Store};
 use noonmark_os::{clock, pair, sealed};
+use noonmark_packet::Leap;
 use noonmark_server::CLOCK_WORDS;
 use noonmark_units::Mono;
 
@@ -89,7 +90,7 @@ impl Warden {
         let mut page = StatePage::new(c"noonmark-clock", CLOCK_WORDS)
             .map_err(Failure::while_doing(Status::System, "the clock page"))?;
         let served = Served::new(settings, clock::precision());
-        page.publish(&served.state(clock::boot_time(), None).to_words());
+        page.publish(&served.state(clock::boot_time(), Leap::None).to_words());
         Ok(Self {
             store,
             ring,
@@ -150,7 +151,7 @@ impl Warden {
     fn show(&mut self) {
         let now = clock::boot_time();
         let today = self.leap.today(self.served.announced(now), clock::realtime());
-        let state = self.served.state(now, self.leap.is_known().then_some(today));
+        let state = self.served.state(now, today);
         self.page.publish(&state.to_words());
         if let Some(helm) = &mut self.helm {
             let status = self.served.kernel_status(now, today, self.leap.tai_offset());

@@ -143,7 +143,7 @@ pub(super) const CLOCK: Table = Table {
             absent: "",
             example: r#""ignore""#,
             accepted: "\"kernel\" or \"ignore\"",
-            meaning: "`kernel` lets the kernel carry out leap seconds. `ignore` tells it of none: the clock is then a \
+            meaning: "`kernel` lets the kernel carry out leap seconds. `ignore` tells neither it nor clients of any: the clock is then a \
                       second off and is slewed or stepped back.",
             elsewhere: &["leapsecmode"],
         },

@@ -47,12 +47,6 @@ impl LeapList {
         leap.map_or(Leap::None, LeapSecond::leap)
     }
 
-    /// Whether a list that is not too old decides, and not the sources.
-    #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.tai_offset.is_some()
-    }
-
     /// TAI − UTC, if a list says.
     #[must_use]
     pub fn tai_offset(&self) -> Option<i32> {
@@ -113,12 +107,11 @@ mod tests {
         std::fs::write(&path, text).expect("room");
         let mut list = list(&format!("leap-seconds = {path:?}"));
         assert_eq!(list.today(Leap::None, NOON), Leap::InsertSecond, "{:?}", read(&path));
-        assert!(list.is_known());
         assert_eq!(list.tai_offset(), Some(11), "ten seconds and those listed before");
         // When it is too old, the sources are all there is.
         let later = UnixTime::new(1_600_000_000, 0);
         assert_eq!(list.today(Leap::None, later), Leap::None);
-        assert!(!list.is_known());
+        assert_eq!(list.tai_offset(), None);
         std::fs::remove_file(&path).expect("ours");
     }
 }

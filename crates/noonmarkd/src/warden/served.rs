@@ -53,12 +53,12 @@ impl Served {
     }
 
     /// What answers say at `now`: what the sources vouch for; else the clock as it stands, if the configuration says so; else that it is not
-    /// synchronised. `leap` is what a list of leap seconds knows of this day.
+    /// synchronised. `leap` is the leap second at the end of this day: it is announced on that day and no other.
     #[must_use]
-    pub fn state(&self, now: Mono, leap: Option<Leap>) -> ClockState {
+    pub fn state(&self, now: Mono, leap: Leap) -> ClockState {
         if let Some((standing, bound)) = self.vouched_for(now) {
             return ClockState {
-                leap: leap.unwrap_or(standing.leap),
+                leap,
                 stratum: Stratum::new(standing.stratum),
                 reference_id: standing.reference_id,
                 reference_time: standing.reference_time,
@@ -159,7 +159,7 @@ mod tests {
             if let Some(standing) = standing {
                 served.learn(standing, seconds(5));
             }
-            let state = served.state(seconds(5), None);
+            let state = served.state(seconds(5), Leap::None);
             assert_eq!(
                 (state.stratum.get(), state.is_synchronised(), state.as_of, state.precision),
                 (stratum, synchronised, seconds(5), Precision(-25)),
@@ -186,8 +186,9 @@ mod tests {
     fn without_news_the_bound_grows_until_it_is_worth_nothing() {
         let mut served = served("");
         served.learn(STANDING, seconds(1));
-        let dispersion =
-            |at: u64| served.state(seconds(at), None).root_dispersion.to_span().as_seconds_f64();
+        let dispersion = |at: u64| {
+            served.state(seconds(at), Leap::None).root_dispersion.to_span().as_seconds_f64()
+        };
         for (at, expected) in [(1, 0.001), (1001, 0.016), (100_001, 1.501)] {
             assert!((dispersion(at) - expected).abs() < 2e-5, "{at} s: {}", dispersion(at));
         }
@@ -203,15 +204,22 @@ mod tests {
     fn news_from_the_future_are_of_now() {
         let mut served = served("");
         served.learn(Standing { as_of: Mono(u64::MAX), ..STANDING }, seconds(1));
-        let grown = served.state(seconds(1001), None).root_dispersion.to_span();
+        let grown = served.state(seconds(1001), Leap::None).root_dispersion.to_span();
         assert!(grown > Span::from_nanos(15_000_000), "{grown}");
     }
 
     #[test]
-    fn a_list_of_leap_seconds_decides_what_is_announced() {
+    fn a_leap_second_is_announced_on_its_day_only() {
         let mut served = served("");
-        served.learn(STANDING, seconds(1));
-        assert_eq!(served.state(seconds(2), None).leap, Leap::None);
-        assert_eq!(served.state(seconds(2), Some(Leap::InsertSecond)).leap, Leap::InsertSecond);
+        // Servers that announce it all month, as some do.
+        served.learn(Standing { leap: Leap::InsertSecond, ..STANDING }, seconds(1));
+        assert_eq!(served.announced(seconds(2)), Leap::InsertSecond);
+        assert_eq!(served.state(seconds(2), Leap::None).leap, Leap::None);
+        assert_eq!(served.state(seconds(2), Leap::InsertSecond).leap, Leap::InsertSecond);
+        assert_eq!(
+            served.announced(seconds(1_000_000)),
+            Leap::Unsynchronised,
+            "nothing is known by then"
+        );
     }
 }
