@@ -60,6 +60,7 @@ const EXPERIMENTS: &[Experiment] = &[
     Experiment { name: "kernel clock", run: kernel_clock },
     Experiment { name: "chronyd in a guest", run: chronyd },
     Experiment { name: "keeper in a guest", run: keeper },
+    Experiment { name: "noonmarkd in a guest", run: noonmarkd },
 ];
 
 /// Boots the guests, one after the other: emulation takes a core each.
@@ -152,6 +153,42 @@ fn keeper(place: &Place<'_>) -> Result<Vec<Promise>, String> {
         format!("the truth lay within the interval told {inside} of {all} times"),
         holds(inside == all && all >= 15, "every time would be good"),
     ));
+    Ok(promises)
+}
+
+/// The daemon as it is shipped, all roles, with its rules: the same task again.
+fn noonmarkd(place: &Place<'_>) -> Result<Vec<Promise>, String> {
+    let mut image = Image::new()?;
+    for name in ["noonmarkd", "noonmark"] {
+        image.program(&format!("usr/bin/{name}"), &place.target.join("debug").join(name))?;
+    }
+    let server = truth::Wired::SERVER;
+    let settings = format!(
+        "[[source]]\nserver = \"{server}\"\nminpoll = 0\nmaxpoll = 2\n[clock]\nclock = \"keep\"\n\
+         [state]\nfolder = \"/state\"\n[status]\nsocket = \"/run/status.sock\"\n"
+    );
+    image.file("etc/noonmark.toml", 0o600, settings.into_bytes());
+    let start = "mkdir -m 0700 /state
+noonmarkd --config /etc/noonmark.toml --once
+echo once ended with $?
+test -e /state/drift && echo drift stored
+(noonmarkd --config /etc/noonmark.toml &
+noonmark wait-sync --timeout 60 --max-error 0.01 --socket /run/status.sock
+echo waiting ended with $?
+sleep 20
+noonmark tracking --socket /run/status.sock
+echo tracking ended with $?) &
+";
+    let course = kept(place, "noonmarkd", image, start)?;
+    let mut promises = figures(&course)?;
+    let console = machine::console(place.target, "noonmarkd")?;
+    let says = |words: &str| {
+        holds(console.contains(words), &format!("not on the console: {words}"))
+    };
+    promises.push(("--once sets the clock and ends well".into(), says("once ended with 0")));
+    promises.push(("what it learned of the oscillator is stored".into(), says("drift stored")));
+    promises.push(("wait-sync ends well".into(), says("waiting ended with 0")));
+    promises.push(("tracking is good".into(), says("tracking ended with 0")));
     Ok(promises)
 }
 

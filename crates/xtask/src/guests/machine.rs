@@ -114,6 +114,16 @@ impl Machine<'_> {
     }
 }
 
+/// What the guest of that name wrote on its console when it last ran.
+///
+/// # Errors
+/// What the file system says.
+pub fn console(target: &Path, name: &str) -> Result<String, String> {
+    let path = target.join("guest/run").join(name).join("console");
+    let octets = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
 impl Running {
     /// Waits until it has switched itself off, and returns what it wrote on its console.
     ///
