@@ -182,9 +182,8 @@ echo tracking ended with $?) &
     let course = kept(place, "noonmarkd", image, start)?;
     let mut promises = figures(&course)?;
     let console = machine::console(place.target, "noonmarkd")?;
-    let says = |words: &str| {
-        holds(console.contains(words), &format!("not on the console: {words}"))
-    };
+    let says =
+        |words: &str| holds(console.contains(words), &format!("not on the console: {words}"));
     promises.push(("--once sets the clock and ends well".into(), says("once ended with 0")));
     promises.push(("what it learned of the oscillator is stored".into(), says("drift stored")));
     promises.push(("wait-sync ends well".into(), says("waiting ended with 0")));
