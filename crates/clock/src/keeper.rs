@@ -57,6 +57,8 @@ pub struct Keeper {
     slew_ends: Option<Mono>,
     /// The next adjustment waits until this one is answered for.
     adjusting: bool,
+    /// That one is a step.
+    stepping: bool,
     steer_again: bool,
     outputs: VecDeque<Output>,
 }
@@ -110,6 +112,7 @@ impl Keeper {
             last_correction: Span::ZERO,
             slew_ends: None,
             adjusting: false,
+            stepping: false,
             steer_again: false,
             outputs: VecDeque::new(),
         };
@@ -161,13 +164,14 @@ impl Keeper {
             }
             Ok(Adjusted { adjustment: Adjustment::Step(_), at }) => {
                 self.stepped_at = Some(at.mono);
+                self.stepping = false;
                 self.steer_again = true;
             }
             Ok(Adjusted { adjustment: Adjustment::Status(_), .. }) => {}
             Err(_) => {
-                // What was refused is asked for again with the next update, not at once.
+                // What was refused is asked for again with the next update, not at once; but a step that may not be can be slewed.
                 self.slew_ends = None;
-                self.steer_again = false;
+                self.steer_again = std::mem::take(&mut self.stepping);
             }
         }
         if std::mem::take(&mut self.steer_again) {
@@ -529,6 +533,8 @@ impl Keeper {
             && self.settings.steps.steps(error, self.updates_since_step.saturating_sub(1))
         {
             self.slew_ends = None;
+            self.may_step = false;
+            self.stepping = true;
             self.adjust(Adjustment::Step(error));
             return;
         }
@@ -540,7 +546,13 @@ impl Keeper {
         }
         let gentle_s =
             (self.shortest_interval().map_or(64.0, |i| i.as_secs_f64()) / 8.0).clamp(1.0, 16.0);
-        let wanted_s = if error_s.abs() > 8.0 * estimate.offset_sigma_s { 1.0 } else { gentle_s };
+        let wanted_s = if error_s.abs() <= 8.0 * estimate.offset_sigma_s {
+            gentle_s
+        } else if self.updates_since_step < UPDATES_IN_A_HURRY {
+            1.0
+        } else {
+            (error_s.abs() / UNHURRIED_SLEW).clamp(1.0, 2.0 * gentle_s)
+        };
         let duration_s =
             wanted_s.max(error_s.abs() / self.settings.max_slew.as_ratio().abs().max(1e-9));
         let slew = Frequency::from_ratio(error_s / duration_s);
@@ -627,6 +639,10 @@ const BURST_SPACING: Duration = Duration::from_secs(2);
 /// Where the sources have the truth so far from where they had it before, the oscillator is not to blame.
 const WORTHLESS_S: f64 = 0.1;
 const WORST_CRYSTAL: f64 = 0.2;
+/// So many updates after the beginning, or after somebody else's step, an error is removed as fast as may be.
+const UPDATES_IN_A_HURRY: u32 = 4;
+/// Later a slew need not be faster than this.
+const UNHURRIED_SLEW: f64 = 9e-5;
 /// When a slew is looked at again at the latest, s.
 const LONGEST_SLEW_S: f64 = 1000.0;
 /// As RFC 5905 has it (`MAXDISP`): nothing is known.
