@@ -173,6 +173,8 @@ impl Launcher {
                         tracing::info!(?signal, "stopping");
                         return Ok(());
                     }
+                    // What is done once is done by the rules it began with.
+                    Signal::Hangup if self.purpose == Purpose::SetOnce => {}
                     Signal::Hangup => self.reload(),
                     // Every role is looked at below.
                     Signal::Child => {}

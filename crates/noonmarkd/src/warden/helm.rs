@@ -21,6 +21,7 @@ pub struct Helm {
     /// Whether the guard's account has to be stored before the clock is moved.
     is_budgeted: bool,
     max_drift: Frequency,
+    least_agreeing: u32,
     /// The rate in effect, and what follows it when, should nobody say anything by then.
     rate: Adjusted,
     then: Option<(Mono, Frequency)>,
@@ -76,6 +77,7 @@ impl Helm {
             guard,
             is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
             max_drift: rules.drift,
+            least_agreeing: rules.least_agreeing,
             rate: Adjusted { adjustment: Adjustment::Rate(Frequency::ZERO), at: now },
             then: None,
             memory,
@@ -240,6 +242,10 @@ impl Helm {
         if !self.is_kept || (!status.synchronised && self.status == Some(status)) {
             return;
         }
+        // With too few sources nothing new can be promised; what was promised before grows old in the kernel by itself.
+        if status.synchronised && facts.agreeing < self.least_agreeing {
+            return;
+        }
         let was = self.status.is_some_and(|status| status.synchronised);
         if self.move_clock(Adjustment::Status(status), facts, store).is_ok() {
             self.status = Some(status);
@@ -378,6 +384,7 @@ mod tests {
             guard: Guard::new(rules, Life { boot: [1; 16], run: [2; 16] }, now),
             is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
             max_drift: rules.drift,
+            least_agreeing: rules.least_agreeing,
             rate: Adjusted { adjustment: Adjustment::Rate(Frequency::ZERO), at: now },
             then: None,
             memory: None,
@@ -470,5 +477,27 @@ mod tests {
         assert_eq!(memory_of(&stored), Some(memory));
         assert_eq!(memory_of(&stored[1..]), None);
         assert!(store.read(GUARD).expect("readable").is_some());
+    }
+
+    #[test]
+    fn the_kernel_is_promised_nothing_that_too_few_sources_say() {
+        let (mut helm, clock, mut store) = helm("min-sources = 2");
+        let status = |synchronised| KernelStatus {
+            synchronised,
+            max_error: Span::from_nanos(1_000),
+            estimated_error: Span::from_nanos(100),
+            leap: noonmark_packet::Leap::None,
+            tai_offset: None,
+        };
+        let mut check = |synchronised, agreeing, told: usize| {
+            let facts = Facts { agreeing, updates: 5 };
+            helm.tell_kernel(status(synchronised), facts, &mut store);
+            assert_eq!(clock.0.borrow().len(), told, "{synchronised} {agreeing}");
+        };
+        check(true, 1, 0);
+        check(true, 2, 1);
+        check(true, 0, 1);
+        check(false, 0, 2);
+        check(false, 0, 2);
     }
 }
