@@ -291,6 +291,9 @@ impl Adaptor {
             Fault::ClampsPoll => header[2] = read.poll().clamp(4, 17).cast_unsigned(),
             Fault::SaysStratum16 if read.stratum() == 0 && read.kiss().is_none() => header[1] = 16,
             Fault::PrecisionWithoutSign => header[3] = read.precision().unsigned_abs(),
+            Fault::DispersionStays if header[8..11] == [0, 0, 1] => {
+                header[8..12].copy_from_slice(&[0, 0, 1, 0]);
+            }
             Fault::RightAlignsId if read.stratum() == 1 && header[15] == 0 => {
                 header[12..16].rotate_right(1);
             }

@@ -74,6 +74,7 @@ faults! {
     "WS-07" ClampsPoll "poll is clamped to 4..=17";
     "WS-08" SaysStratum16 "stratum 16 is sent as 16";
     "WS-09" PrecisionWithoutSign "precision lacks its sign";
+    "WS-10" DispersionStays "dispersion is what it was at the last update";
     "WS-11" RightAlignsId "reference ids are filled with zeros in front";
     "WS-12" SetInTheFuture "the clock will be set a second from now";
     "WS-13" AnswersAnswers "mode 4 is answered";

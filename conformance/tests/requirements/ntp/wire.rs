@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use noonmark_conformance::check::Check;
 use noonmark_packet::{Leap, ReferenceId};
-use noonmark_server::{ClockState, Envelope};
-use noonmark_units::{Precision, Span, Stratum, Timestamp};
+use noonmark_server::{ClockState, Envelope, PHI_PPB};
+use noonmark_units::{Precision, Short, Span, Stratum, Timestamp};
 
 use super::lab::{CLIENT, NtpLab, Outcome, Session, ensure, shown, shown_answer};
 use super::memory::grows_by;
@@ -23,6 +23,7 @@ pub const CHECKS: &[Check<Lab>] = &[
     Check { ids: &["WS-07"], name: "poll_comes_back", run: poll },
     Check { ids: &["WS-08"], name: "an_unsynchronised_clock_says_so", run: unsynchronised },
     Check { ids: &["WS-09"], name: "precision_is_the_clocks", run: precision },
+    Check { ids: &["WS-10"], name: "dispersion_grows_between_updates", run: dispersion },
     Check { ids: &["WS-11"], name: "reference_ids_are_laid_out_by_stratum", run: reference_id },
     Check { ids: &["WS-12"], name: "the_clock_was_set_in_the_past", run: reference_time },
     Check { ids: &["WS-13"], name: "answers_and_reserved_modes_get_silence", run: no_ping_pong },
@@ -220,6 +221,33 @@ fn reference_id(lab: &mut Lab) -> Outcome {
     lab.state = ClockState { reference_id: ReferenceId(*b"INIT"), ..ClockState::UNSYNCHRONISED };
     let answer = lab.ask(&plain()).ok_or("silence")?;
     ensure(answer.reference_id() == [0; 4], || format!("{:02x?}", answer.reference_id()))
+}
+
+fn dispersion(lab: &mut Lab) -> Outcome {
+    let mut lab = NtpLab::new(lab);
+    lab.state = ClockState {
+        root_dispersion: Short::from_bits(0x0000_0100),
+        growth_ppb: PHI_PPB,
+        as_of: lab.mono,
+        ..lab.state
+    };
+    let nts = Session::new(&lab, Cipher::Siv256).request(0);
+    let mut before = 0;
+    // 15 ppm: what is added in 10 s is 150 µs, ten of the wire's units.
+    for _ in 0..10 {
+        for request in [plain(), nts.clone()] {
+            let answer = lab.time_for(&request)?;
+            let now = u32::from_be_bytes(*answer.octets[8..].first_chunk().expect("header"));
+            ensure(now >= before, || format!("dispersion {now} after {before}"))?;
+            before = before.max(now);
+        }
+        lab.pass(Duration::from_secs(10));
+        let answer = lab.time_for(&plain())?;
+        let now = u32::from_be_bytes(*answer.octets[8..].first_chunk().expect("header"));
+        ensure(now >= before + 9, || format!("dispersion {now} 10 s after {before}"))?;
+        before = now;
+    }
+    Ok(())
 }
 
 fn reference_time(lab: &mut Lab) -> Outcome {
