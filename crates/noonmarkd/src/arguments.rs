@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["check", "once"])]
     pub dry_run: bool,
 
-    /// Set the clock by the sources, within the limits of [clock], and end with status 0 once it is right. Serves nobody.
+    /// Set the clock by the sources, within the limits of its table clock, and end with status 0 once it is right. Serves nobody.
     #[arg(long, conflicts_with = "check")]
     pub once: bool,
 

@@ -151,7 +151,7 @@ pub struct Taken {
 }
 
 /// What the certificate in force says. Body: from and to when it is valid (12, 12), the same for the whole chain (12, 12), SHA-256 of
-/// its SubjectPublicKeyInfo (32), number of names (2), each name (text). At most [`MOST_NAMES`] octets of names, texts' lengths
+/// its SubjectPublicKeyInfo (32), number of names (2), each name (text). At most 3072 octets of names, texts' lengths
 /// included; what is more is left out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Certificate {
