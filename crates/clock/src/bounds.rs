@@ -44,6 +44,14 @@ impl Bounds {
         (low_s <= high_s).then_some(Self { low_s, high_s, at_s: self.at_s })
     }
 
+    /// The same, or, where they are closer than this, so far to each side of the middle.
+    pub(crate) fn at_least(self, half_s: f64) -> Self {
+        if self.half_s() >= half_s {
+            return self;
+        }
+        Self::around(f64::midpoint(self.low_s, self.high_s), half_s, self.at_s)
+    }
+
     /// How far apart they are; negative by as much as they overlap.
     pub(crate) fn gap_s(self, other: Self) -> f64 {
         self.low_s.max(other.low_s) - self.high_s.min(other.high_s)

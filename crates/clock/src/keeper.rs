@@ -252,9 +252,15 @@ impl Keeper {
         let (earliest, latest) = bounds.map_or((-NO_BOUND, NO_BOUND), |bounds| {
             (error_of(bounds.low_s), error_of(bounds.high_s))
         });
+        // What is thought to be the truth is within what it can be, even where the sources contradict what they said before.
+        let offset = estimate.map_or(Span::ZERO, |estimate| error_of(estimate.offset_s));
+        let (earliest, latest) = match estimate {
+            Some(_) => (earliest.min(offset), latest.max(offset)),
+            None => (earliest, latest),
+        };
         let root_delay = reference.map_or(Span::ZERO, |(_, source)| {
             source.last.map_or(Span::ZERO, |last| last.root_delay)
-                + Span::from_seconds_f64(source.path.floor_s())
+                + Span::from_seconds_f64(source.path.least_s())
         });
         let widest = earliest.abs().max(latest.abs());
         let announcements: Vec<Announcement> = self
@@ -279,7 +285,7 @@ impl Keeper {
                 .and_then(|(_, source)| source.last)
                 .map_or(16, |last| last.stratum.saturating_add(1)),
             leap: if self.updates == 0 { Leap::Unsynchronised } else { announced(&announcements) },
-            offset: estimate.map_or(Span::ZERO, |estimate| error_of(estimate.offset_s)),
+            offset,
             offset_sigma: estimate
                 .map_or(UNKNOWN_BOUND, |estimate| Span::from_seconds_f64(estimate.offset_sigma_s)),
             frequency: Frequency::from_ratio(motion.frequency),
@@ -312,7 +318,7 @@ impl Keeper {
             distance: source.bounds.map_or(UNKNOWN_BOUND, |bounds| {
                 Span::from_seconds_f64(bounds.at(raw_s, &motion).half_s())
             }),
-            delay: Span::from_seconds_f64(source.path.floor_s()),
+            delay: Span::from_seconds_f64(source.path.least_s()),
             jitter: Span::from_seconds_f64(source.path.excess_s()),
             share_up: source.path.share_up(),
             interval: source.interval,
@@ -371,7 +377,13 @@ impl Keeper {
                 // Whom we followed was wrong all the time, so what was learned from them is, too.
                 self.begin_anew(0.0, UNKNOWN_FREQUENCY);
             }
-            self.bounds = Some(both.and_then(|(_, both)| both).unwrap_or(bounds));
+            let followed =
+                self.sources.values().filter(|source| source.state == SourceState::Followed);
+            let least_s =
+                followed.map(|source| source.path.least_s()).fold(f64::INFINITY, f64::min);
+            let bounds = both.and_then(|(_, both)| both).unwrap_or(bounds);
+            self.bounds =
+                Some(if least_s.is_finite() { bounds.at_least(least_s / 2.0) } else { bounds });
         }
         self.doubt();
         let mut waiting: Vec<(SourceId, Measurement)> = Vec::new();

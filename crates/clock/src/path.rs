@@ -86,6 +86,11 @@ impl Path {
         if self.count == 0 { 0.0 } else { (self.least_s - self.gap() * self.excess_s()).max(0.0) }
     }
 
+    /// The least round trip seen since the way was last known to change; 0 before there was any.
+    pub(crate) fn least_s(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.least_s }
+    }
+
     /// Mean of the excess of round trips over the floor.
     pub(crate) fn excess_s(&self) -> f64 {
         let n = f64::from(u32::try_from(self.recent_s.len()).unwrap_or(u32::MAX));

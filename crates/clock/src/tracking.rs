@@ -76,7 +76,7 @@ pub struct SourceReport {
     pub offset: Span,
     /// Half the width of the interval its answers allow.
     pub distance: Span,
-    /// The least round trip known of the way to it.
+    /// The least round trip seen on the way to it.
     pub delay: Span,
     /// Mean of what round trips take longer than that.
     pub jitter: Span,

@@ -86,6 +86,9 @@ impl Record {
         let before = self.bounds.map(|bounds| bounds.at(measured.at_s, motion));
         // A server whose answers contradict each other is believed for the last one only.
         let bounds = before.and_then(|before| before.intersect(fresh)).unwrap_or(fresh);
+        // However many answers there are, none of them knows how the least round trip is shared between the two directions; only
+        // stamps that are a little wrong could make it seem so.
+        let bounds = bounds.at_least(self.path.least_s().min(measured.round_trip_s) / 2.0);
         self.bounds = Some(bounds);
         if self.bounds_before.len() == BOUNDS_REMEMBERED {
             self.bounds_before.pop_front();

@@ -106,7 +106,7 @@ pub fn all(long: bool) -> Vec<Cell> {
 const SELECTED_WITHIN: Duration = Duration::from_secs(25);
 /// Time a client keeps time before the server is started anew, and until answers must come again.
 const BEFORE_RESTART: Duration = Duration::from_secs(12);
-const AGAIN_WITHIN: Duration = Duration::from_secs(20);
+const AGAIN_WITHIN: Duration = Duration::from_secs(35);
 /// Time after the first start until cookie keys must have turned once; they turn once a minute.
 const TURNED_WITHIN: Duration = Duration::from_secs(80);
 /// How long a client goes on with `--long`, over many turns.
