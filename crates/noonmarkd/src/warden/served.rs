@@ -30,8 +30,15 @@ impl Served {
     }
 
     /// The sources say where the clock stands; no later than `now`, whatever they say.
+    ///
+    /// A role that has just begun knows nothing; what was known before it holds on, growing, until it knows something or that is worth
+    /// nothing any more.
     pub fn learn(&mut self, standing: Standing, now: Mono) {
-        self.standing = Some(Standing { as_of: standing.as_of.min(now), ..standing });
+        let begins = standing.state == noonmark_clock::ClockState::Unsynchronised;
+        self.standing = match self.vouched_for(now) {
+            Some((known, _)) if begins => Some(Standing { facts: standing.facts, ..*known }),
+            _ => Some(Standing { as_of: standing.as_of.min(now), ..standing }),
+        };
     }
 
     /// Whether the clock follows sources, or did, and cannot be wrong by more than is allowed.
@@ -221,5 +228,19 @@ mod tests {
             Leap::Unsynchronised,
             "nothing is known by then"
         );
+    }
+
+    #[test]
+    fn a_role_that_has_just_begun_does_not_take_back_what_was_known() {
+        let mut served = served("");
+        let now = STANDING.as_of;
+        served.learn(STANDING, now);
+        let begun = Standing { state: State::Unsynchronised, stratum: 16, as_of: now, ..STANDING };
+        served.learn(begun, now);
+        assert!(served.is_synchronised(now));
+        assert_eq!(served.state(now, Leap::None).stratum.get(), 3);
+        let held = Standing { state: State::Holdover, stratum: 16, as_of: now, ..STANDING };
+        served.learn(held, now);
+        assert!(!served.is_synchronised(now), "one that knows is believed");
     }
 }
