@@ -125,6 +125,8 @@ pub enum Removal {
     Turn,
     /// Key establishment sends us to another address.
     Moved,
+    /// The configuration does not name it any more, or not as before.
+    Reconfigured,
 }
 
 impl fmt::Display for Removal {
@@ -137,6 +139,7 @@ impl fmt::Display for Removal {
             Self::AddressGone => f.write_str("its name has not its address any more"),
             Self::Turn => f.write_str("another member of its pool has its turn"),
             Self::Moved => f.write_str("key establishment names another address"),
+            Self::Reconfigured => f.write_str("the configuration has changed"),
         }
     }
 }

@@ -11,7 +11,7 @@ use noonmark_units::{Mono, Span, Timestamp};
 use crate::interleaved::{Interleaved, Past};
 use crate::protection::{Kiss, Protection, Question};
 use crate::schedule::Schedule;
-use crate::{Exchange, GiveUp, KeFailure, Plan, Refusal, Settings, Unusable};
+use crate::{Exchange, GiveUp, KeFailure, Plan, Polling, Refusal, Settings, Unusable};
 
 /// One NTP server and our dealings with it, as a machine without sockets or clocks.
 ///
@@ -117,6 +117,21 @@ impl Association {
     pub fn set_interval(&mut self, interval: Duration, now: Mono) {
         if let Plan::Polled(_) = self.settings.plan {
             self.schedule.set_interval(interval, now);
+        }
+    }
+
+    /// Takes other limits of a [`Plan::Polled`], and another mode, from the next question on.
+    pub fn set_polling(&mut self, polling: Polling, interleaved: bool, now: Mono) {
+        if let Plan::Polled(before) = &mut self.settings.plan
+            && *before != polling
+        {
+            *before = polling;
+            self.schedule.set_polling(polling, now);
+        }
+        if self.settings.interleaved != interleaved {
+            self.settings.interleaved = interleaved;
+            // The open question, if it was asked in the other mode, goes unanswered.
+            self.interleaved = interleaved.then(Interleaved::default);
         }
     }
 

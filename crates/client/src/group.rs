@@ -51,6 +51,19 @@ impl Group {
         Self { spec, candidates, lookup, turn_at: now + TURN, detours_left, resting: Vec::new() }
     }
 
+    /// The same source with everything known of its servers, asked as `spec` says.
+    pub(crate) fn respecified(mut self, spec: SourceSpec) -> Self {
+        if let SourceKind::NtsPool { hosts, .. } = &spec.kind {
+            let named = |peer: &Peer| matches!(peer, Peer::KeyServer(host) if hosts.contains(host));
+            self.candidates.retain(named);
+            let new = hosts.iter().cloned().map(Peer::KeyServer);
+            let new: Vec<Peer> = new.filter(|peer| !self.candidates.contains(peer)).collect();
+            self.detours_left += new.len();
+            self.candidates.extend(new);
+        }
+        Self { spec, ..self }
+    }
+
     /// The name that wants to be resolved now; notes that it is.
     pub(crate) fn begin_lookup(&mut self, now: Mono) -> Option<(Endpoint, Family)> {
         let Lookup::Due { at, failures, .. } = self.lookup else { return None };

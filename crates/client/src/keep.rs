@@ -12,6 +12,8 @@ use noonmark_units::{Mono, Span};
 pub trait Keep {
     /// A source begins to be asked.
     fn add_source(&mut self, id: SourceId, options: SourceOptions, now: Reading);
+    /// The operator says something else of a source.
+    fn set_options(&mut self, id: SourceId, options: SourceOptions, now: Reading);
     /// A source is not asked any more.
     fn remove_source(&mut self, id: SourceId, now: Reading);
     /// An answer that may be used.
@@ -37,6 +39,10 @@ pub trait Keep {
 impl Keep for Keeper {
     fn add_source(&mut self, id: SourceId, options: SourceOptions, now: Reading) {
         Keeper::add_source(self, id, options, now);
+    }
+
+    fn set_options(&mut self, id: SourceId, options: SourceOptions, now: Reading) {
+        Keeper::set_options(self, id, options, now);
     }
 
     fn remove_source(&mut self, id: SourceId, now: Reading) {

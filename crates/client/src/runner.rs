@@ -23,7 +23,7 @@ use crate::establishment::{Established, EstablishmentError, KeServer};
 use crate::reference::reference_id_of;
 use crate::resolve::{Unresolved, resolve};
 use crate::socket::{Outlet, QuestionSocket, Seen, is_no_route};
-use crate::{Action, Endpoint, Family, SourceEvent, Sources};
+use crate::{Action, Endpoint, Family, SourceEvent, SourceSpec, Sources};
 
 /// Drives [`Sources`] over the network and by the machine's clock. It reads the clock and never sets it: what is to be done to it is
 /// the caller's business ([`Wanted::Adjust`]).
@@ -142,6 +142,19 @@ impl Runner {
     /// The ways to the servers may have changed.
     pub fn route_changed(&mut self) {
         self.sources.handle_route_change(clock::reading());
+    }
+
+    /// Asks other sources from now on, and keeps the clock by other rules; what is known of those that stay is kept
+    /// ([`Sources::reconfigure`]).
+    pub fn reconfigure(
+        &mut self,
+        specs: Vec<SourceSpec>,
+        distrusted: &[Endpoint],
+        rules: noonmark_clock::Settings,
+    ) {
+        let now = clock::reading();
+        self.sources.set_rules(rules, now);
+        self.sources.reconfigure(specs, distrusted, now);
     }
 
     /// Whom key establishment trusts from now on.

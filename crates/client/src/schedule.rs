@@ -120,6 +120,12 @@ impl Schedule {
         }
     }
 
+    /// Takes other limits; the next question moves with them, unless a burst goes on.
+    pub(crate) fn set_polling(&mut self, polling: Polling, now: Mono) {
+        self.plan = Plan::Polled(polling);
+        self.set_interval(self.interval, now);
+    }
+
     /// Asks now, and so many questions in all, until they are answered, at most twice as many.
     pub(crate) fn begin_burst(&mut self, questions: u32, spacing: Duration, now: Mono) {
         // Who has told us to ask less is not asked more.

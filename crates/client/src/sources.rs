@@ -1,6 +1,7 @@
 //! All sources and the keeper of the clock, as one machine.
 
 mod membership;
+mod reconfiguration;
 
 use core::time::Duration;
 use std::collections::VecDeque;

@@ -37,6 +37,24 @@ impl SourceSpec {
         }
     }
 
+    /// What the keeper is told of each server of this source.
+    pub(crate) fn options_of_member(&self) -> SourceOptions {
+        let bursts = self.initial_burst || self.burst;
+        SourceOptions { bursts, ..self.options.clone() }
+    }
+
+    /// Whether `other` is the same source, however it is to be asked: then what is known of its servers holds.
+    pub(crate) fn is_of_same_source(&self, other: &Self) -> bool {
+        let is_same = match (&self.kind, &other.kind) {
+            (SourceKind::Pool { name, .. }, SourceKind::Pool { name: other, .. }) => name == other,
+            (SourceKind::NtsPool { hosts, .. }, SourceKind::NtsPool { hosts: others, .. }) => {
+                hosts.iter().any(|host| others.contains(host))
+            }
+            (kind, other) => kind == other,
+        };
+        is_same && self.family == other.family
+    }
+
     pub(crate) fn polling(&self) -> Polling {
         Polling {
             min_poll: self.options.min_poll,

@@ -127,6 +127,23 @@ impl Keeper {
         self.sources.insert(id, Record::new(options));
     }
 
+    /// Takes another word of the operator on a source; what was learned of it stays.
+    pub fn set_options(&mut self, id: SourceId, options: SourceOptions, now: Reading) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        if source.options != options {
+            source.options = options;
+            self.settle(None, now);
+        }
+    }
+
+    /// Works by other rules from now on.
+    pub fn set_settings(&mut self, settings: Settings, now: Reading) {
+        if self.settings != settings {
+            self.settings = settings;
+            self.settle(None, now);
+        }
+    }
+
     /// Forgets a source.
     pub fn remove_source(&mut self, id: SourceId, _now: Reading) {
         if self.sources.remove(&id).is_some()

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::net::SocketAddr;
 
-use noonmark_clock::{Reading, SourceId, SourceOptions};
+use noonmark_clock::{Reading, SourceId};
 use noonmark_nts::Random;
 
 use super::{REST, STAGGER, Sources};
@@ -200,9 +200,7 @@ impl<K: Keep> Sources<K> {
             && let Some(group) = groups.get(member.group)
         {
             member.is_kept = true;
-            let bursts = group.spec.initial_burst || group.spec.burst;
-            let options = SourceOptions { bursts, ..group.spec.options.clone() };
-            keeper.add_source(id, options, now);
+            keeper.add_source(id, group.spec.options_of_member(), now);
         }
     }
 }

@@ -3,4 +3,5 @@
 mod choice;
 mod events;
 mod members;
+mod reconfiguration;
 mod world;

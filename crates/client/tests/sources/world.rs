@@ -18,6 +18,8 @@ use noonmark_units::{Mono, PollExponent, Precision, Short, Span, Timestamp};
 #[derive(Default)]
 pub struct Notes {
     pub sources: BTreeSet<SourceId>,
+    /// What was said of them later.
+    pub options: BTreeMap<SourceId, SourceOptions>,
     pub samples: Vec<(SourceId, Sample)>,
     pub unanswered: Vec<SourceId>,
     pub steps: Vec<Span>,
@@ -33,6 +35,11 @@ pub struct Notebook(pub Rc<RefCell<Notes>>);
 impl Keep for Notebook {
     fn add_source(&mut self, id: SourceId, _: SourceOptions, _: Reading) {
         assert!(self.0.borrow_mut().sources.insert(id), "{id:?} is added twice");
+    }
+
+    fn set_options(&mut self, id: SourceId, options: SourceOptions, _: Reading) {
+        assert!(self.0.borrow().sources.contains(&id), "{id:?} was never added");
+        self.0.borrow_mut().options.insert(id, options);
     }
 
     fn remove_source(&mut self, id: SourceId, _: Reading) {
