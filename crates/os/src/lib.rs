@@ -16,6 +16,7 @@
 //! | [`pulse`] | signs of life of one process, for another one to watch |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`random`] | random octets at the price of AES, not of a system call |
+//! | [`route`] | which way datagrams leave this machine, and word of it when that may have changed |
 //! | [`private`] | reading configuration, certificates and keys after looking at owner and mode |
 //! | [`store`] | files of our own that are either the old or the new, never neither |
 //! | [`tcp`] | listening sockets to hand on |
@@ -40,6 +41,7 @@ pub mod private;
 pub mod process;
 pub mod pulse;
 pub mod random;
+pub mod route;
 pub mod schedule;
 pub mod sealed;
 pub mod signals;
