@@ -240,16 +240,13 @@ impl Launcher {
             let in_vain = !process.has_served && process.restarts() >= MOST_EARLY_ENDS;
             return if in_vain && !self.announced { Err(failure) } else { Ok(()) };
         }
-        let generation = self.configuration.generation;
-        let (purpose, run) = (self.purpose, self.run);
+        self.configure(role);
         let Self {
             in_force, roles, keys, clock_page, ntp_counters, ke_counters, sources_page, ..
         } = self;
         let Some(process) = roles.iter_mut().find(|process| process.role() == role) else {
             return Ok(());
         };
-        let configure = Message::Configure { generation, purpose, run };
-        process.tell(&configure, &[in_force.sealed.as_fd()]);
         let sockets = match role {
             Role::Warden | Role::Sources => vec![],
             Role::Ntp => in_force.sockets.ntp(),
@@ -531,6 +528,9 @@ impl Launcher {
         if !changed.contains(&Role::Ke) {
             self.send_identity();
         }
+        if !changed.contains(&Role::Sources) {
+            self.configure(Role::Sources);
+        }
         if !changed.contains(&Role::Observe) {
             for listening in self.in_force.sockets.listening() {
                 self.role(Role::Observe).tell(&Message::Listening(listening), &[]);
@@ -547,6 +547,16 @@ impl Launcher {
         if !runs && needed {
             // A role that could not be started is due again; whoever starts it then hears whether to give up.
             let _ = self.start(role, clock::monotonic());
+        }
+    }
+
+    /// Tells a role that goes on what is in force now.
+    fn configure(&mut self, role: Role) {
+        let generation = self.configuration.generation;
+        let configure = Message::Configure { generation, purpose: self.purpose, run: self.run };
+        let Self { in_force, roles, .. } = self;
+        if let Some(process) = roles.iter_mut().find(|process| process.role() == role) {
+            process.tell(&configure, &[in_force.sealed.as_fd()]);
         }
     }
 

@@ -38,8 +38,8 @@ pub use report::{
 
 /// One message. Which process may send which is said at each kind, and checked by [`Message::may_be_sent_by`].
 pub enum Message {
-    /// Kind 1, launcher to all: the configuration, once in a role's life. One descriptor: a sealed file with the origin's path, a
-    /// zero octet and the checked text. Body: generation (4), purpose (1: 0 to serve, 1 to set the clock once), zeros (3), run (16).
+    /// Kind 1, launcher to all: the configuration, first of all, and to sources again whenever it changes. One descriptor: a sealed file
+    /// with the origin's path, a zero octet and the checked text. Body: generation (4), purpose (1: 0 to serve, 1 to set the clock once), zeros (3), run (16).
     Configure {
         /// 1 for the configuration of the start, one more for each taken since.
         generation: u32,

@@ -213,7 +213,9 @@ impl Known {
             listening: self.listening.iter().map(address).collect(),
             // The warden's page counts from the machine's start, asleep or not.
             clock: self.clock_state(boot_time),
-            tracking: report.as_ref().map(|report| tracking::tracking(report, self.mode, now)),
+            tracking: report
+                .as_ref()
+                .map(|report| tracking::tracking(report, self.mode, now, time)),
             sources: report
                 .as_ref()
                 .map(|report| tracking::sources(report, now))

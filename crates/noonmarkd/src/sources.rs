@@ -57,9 +57,11 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
 }
 
 async fn work(station: &mut Station) -> Result<(), Ending> {
-    let first = match station.wait()? {
-        Incoming { message: Message::Partner, descriptors } => partner(descriptors)?,
-        Incoming { message, .. } => return Err(Ending::unexpected(&message)),
+    let first = loop {
+        let incoming = station.wait()?;
+        if let Some(partner) = heard(station, incoming)? {
+            break partner;
+        }
     };
     let (welcome, keys, partner) = greeting(station, first)?;
     let mut asker = Asker::new(station, partner, &welcome, keys)?;
@@ -73,6 +75,18 @@ async fn work(station: &mut Station) -> Result<(), Ending> {
     ending
 }
 
+/// Takes what the launcher says before there is anything to ask with: another configuration, or the pair with the warden.
+fn heard(station: &mut Station, incoming: Incoming) -> Result<Option<Link>, Ending> {
+    match incoming {
+        Incoming { message: Message::Partner, descriptors } => Ok(Some(partner(descriptors)?)),
+        Incoming { message: Message::Configure { generation, .. }, descriptors } => {
+            station.reconfigure(generation, descriptors.first())?;
+            Ok(None)
+        }
+        Incoming { message, .. } => Err(Ending::unexpected(&message)),
+    }
+}
+
 /// Hears how the clock runs. The warden says so first of all; one that is gone has a successor, which the launcher tells of.
 fn greeting(
     station: &mut Station,
@@ -82,12 +96,7 @@ fn greeting(
     loop {
         let heard = station.sleep(&[link.as_fd()], Duration::from_secs(1))?;
         while let Some(incoming) = station.poll()? {
-            match incoming {
-                Incoming { message: Message::Partner, descriptors } => {
-                    link = partner(descriptors)?;
-                }
-                Incoming { message, .. } => return Err(Ending::unexpected(&message)),
-            }
+            link = self::heard(station, incoming)?.unwrap_or(link);
         }
         if heard != [true] {
             continue;
@@ -238,10 +247,31 @@ impl Asker {
                     )?;
                     self.partner = Some(waiting);
                 }
+                Incoming { message: Message::Configure { generation, .. }, descriptors } => {
+                    let before = std::mem::take(&mut station.settings.sources);
+                    station.reconfigure(generation, descriptors.first())?;
+                    self.reconfigure(&before, station)?;
+                }
                 Incoming { message, .. } => return Err(Ending::unexpected(&message)),
             }
         }
         Ok(())
+    }
+
+    /// Asks what the configuration names now. What is known of the sources that stay, and of the clock, is kept.
+    fn reconfigure(&mut self, before: &[Source], station: &mut Station) -> Result<(), Ending> {
+        let settings = &station.settings;
+        let trust = specs::trust(settings)?;
+        self.runner.set_tls(trust.system);
+        self.runner.set_own_tls(trust.own);
+        self.runner.reconfigure(
+            specs::specs(settings),
+            &specs::distrusted(before, &settings.sources),
+            specs::keeper_settings(&settings.clock),
+        );
+        tracing::info!(sources = settings.sources.len(), "asking by another configuration");
+        self.show(station)?;
+        station.ready()
     }
 
     fn hear_warden(&mut self) -> Result<(), Ending> {

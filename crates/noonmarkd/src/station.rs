@@ -187,6 +187,17 @@ impl Station {
         }
     }
 
+    /// Takes the configuration of a later [`Message::Configure`].
+    ///
+    /// # Errors
+    /// [`Status::Internal`] for one that cannot be read, which the launcher has checked.
+    pub fn reconfigure(&mut self, generation: u32, file: Option<&OwnedFd>) -> Result<(), Failure> {
+        let missing = || Failure::new(Status::Internal, "a configuration without descriptor");
+        self.settings = configuration::open(file.ok_or_else(missing)?)?;
+        self.generation = generation;
+        Ok(())
+    }
+
     /// A descriptor that can be read when the launcher has said something, which [`Station::poll`] then returns.
     ///
     /// # Errors

@@ -155,10 +155,10 @@ pub struct Tracking {
     pub stratum: u8,
     /// `none`, `insert`, `delete` or `unsynchronised`.
     pub leap: &'static str,
-    /// How far the clock is off, as estimated.
-    pub offset_seconds: f64,
+    /// How far the clock is off, as estimated; `null` while nothing is known, as everything below that has an `Option`.
+    pub offset_seconds: Option<f64>,
     /// Standard deviation of that.
-    pub offset_sigma_seconds: f64,
+    pub offset_sigma_seconds: Option<f64>,
     /// How much faster than by itself the oscillator has to run.
     pub frequency_ppm: f64,
     /// Standard deviation of that.
@@ -168,17 +168,19 @@ pub struct Tracking {
     /// Round trip to the primary source.
     pub root_delay_seconds: f64,
     /// Bound on the clock's error without half the root delay.
-    pub root_dispersion_seconds: f64,
+    pub root_dispersion_seconds: Option<f64>,
     /// True time minus the clock is no less than this.
-    pub earliest_seconds: f64,
+    pub earliest_seconds: Option<f64>,
     /// And no more than this.
-    pub latest_seconds: f64,
+    pub latest_seconds: Option<f64>,
     /// The larger of the two without its sign: the clock is not further off than this.
-    pub error_bound_seconds: f64,
+    pub error_bound_seconds: Option<f64>,
     /// What the last update found the clock to be off by.
-    pub last_correction_seconds: f64,
+    pub last_correction_seconds: Option<f64>,
     /// How long ago that was.
     pub last_update_seconds_ago: Option<f64>,
+    /// The same as an instant, by the clock as it is now.
+    pub reference_time: Option<String>,
     /// From one question to the next, of the source asked most often.
     pub poll_seconds: Option<f64>,
     /// Until the next question; negative if it is late.
@@ -226,8 +228,12 @@ pub struct Source {
     pub next_question_seconds: Option<f64>,
     /// From one question to the next.
     pub poll_seconds: f64,
-    /// The server minus the clock, in the last answer.
+    /// The server minus the clock as the last answer measured it, when it came.
     pub offset_seconds: Option<f64>,
+    /// The same now, what was done to the clock since taken into account.
+    pub offset_now_seconds: Option<f64>,
+    /// Standard deviation of what chance adds to one such measurement.
+    pub offset_sigma_seconds: Option<f64>,
     /// Half the width of what its answers allow.
     pub distance_seconds: Option<f64>,
     /// The least round trip known.

@@ -93,7 +93,13 @@ impl InForce {
                     // Key establishment tells clients where NTP is served, and admits by the same rules.
                     Role::Ke => served || old.nts != new.nts,
                     Role::Observe => old.status != new.status || old.clock != new.clock,
-                    Role::Sources => old.sources != new.sources || old.clock != new.clock,
+                    // What it asks and by which rules it takes over while it works.
+                    Role::Sources => {
+                        old.asks_sources() != new.asks_sources()
+                            || old.clock.mode != new.clock.mode
+                            || old.clock.priority != new.clock.priority
+                            || old.clock.lock_memory != new.clock.lock_memory
+                    }
                 }
             })
             .collect()

@@ -1,19 +1,23 @@
 //! Where the sources and the clock stand, as the document has it.
 
+use std::time::Duration;
+
 use noonmark_clock::ClockState;
 use noonmark_config::ClockMode;
-use noonmark_units::{Mono, Span};
+use noonmark_units::{Mono, Span, UnixTime};
 
 use super::{leap, reference};
 use crate::message::Text;
 use crate::sources::report::{Report, SourceLine};
 use crate::status::{Source, SourceNts, Tracking};
 
-/// The clock.
-pub fn tracking(report: &Report, mode: ClockMode, now: Mono) -> Tracking {
+/// The clock, at `now`, when it reads `time`.
+pub fn tracking(report: &Report, mode: ClockMode, now: Mono, time: UnixTime) -> Tracking {
     let clock = &report.clock;
     let followed = report.sources.iter().find(|source| is(source.number, clock.reference));
     let seconds = Span::as_seconds_f64;
+    let bound = clock.earliest.zip(clock.latest);
+    let updated = clock.last_update.map(|at| now.since(at));
     Tracking {
         clock: mode.as_str(),
         state: match clock.state {
@@ -27,18 +31,19 @@ pub fn tracking(report: &Report, mode: ClockMode, now: Mono) -> Tracking {
         reference_id: reference(clock.stratum, clock.reference_id),
         stratum: clock.stratum,
         leap: leap(clock.leap),
-        offset_seconds: seconds(clock.offset),
-        offset_sigma_seconds: seconds(clock.offset_sigma),
+        offset_seconds: clock.offset.map(seconds),
+        offset_sigma_seconds: clock.offset_sigma.map(seconds),
         frequency_ppm: clock.frequency.as_ppm(),
         skew_ppm: clock.skew.as_ppm(),
         wander_ppm: clock.wander.as_ppm(),
         root_delay_seconds: seconds(clock.root_delay),
-        root_dispersion_seconds: seconds(clock.root_dispersion),
-        earliest_seconds: seconds(clock.earliest),
-        latest_seconds: seconds(clock.latest),
-        error_bound_seconds: seconds(clock.earliest.abs().max(clock.latest.abs())),
-        last_correction_seconds: seconds(clock.last_correction),
-        last_update_seconds_ago: clock.last_update.map(|at| now.since(at).as_secs_f64()),
+        root_dispersion_seconds: clock.root_dispersion.map(seconds),
+        earliest_seconds: clock.earliest.map(seconds),
+        latest_seconds: clock.latest.map(seconds),
+        error_bound_seconds: bound.map(|(low, high)| seconds(low.abs().max(high.abs()))),
+        last_correction_seconds: updated.map(|_| seconds(clock.last_correction)),
+        last_update_seconds_ago: updated.map(|ago| ago.as_secs_f64()),
+        reference_time: updated.map(|ago| before(time, ago).to_string()),
         poll_seconds: Some(clock.interval.as_secs_f64()).filter(|interval| *interval > 0.0),
         next_question_seconds: clock.next_question.map(|at| until(at, now)),
         updates: clock.updates,
@@ -56,6 +61,7 @@ pub fn sources(report: &Report, now: Mono) -> Vec<Source> {
 fn line(source: &SourceLine, now: Mono) -> Source {
     let answered = source.last_answer.is_some();
     let seconds = |span: Span| answered.then(|| span.as_seconds_f64());
+    let known = |span: Span| seconds(span).filter(|_| span < NOTHING_KNOWN);
     Source {
         number: (source.number != 0).then_some(source.number),
         place: source.place,
@@ -77,7 +83,9 @@ fn line(source: &SourceLine, now: Mono) -> Source {
         next_question_seconds: source.next_question.map(|at| until(at, now)),
         poll_seconds: source.interval.as_secs_f64(),
         offset_seconds: seconds(source.offset),
-        distance_seconds: seconds(source.distance),
+        offset_now_seconds: known(source.offset_sigma).and(seconds(source.offset_now)),
+        offset_sigma_seconds: known(source.offset_sigma),
+        distance_seconds: known(source.distance),
         delay_seconds: seconds(source.delay),
         jitter_seconds: seconds(source.jitter),
         asked: source.asked,
@@ -96,6 +104,19 @@ fn is(number: u32, reference: u32) -> bool {
     number != 0 && number == reference
 }
 
+fn before(time: UnixTime, ago: Duration) -> UnixTime {
+    let nanos = i128::from(time.seconds) * NANOS + i128::from(time.nanos);
+    let then = nanos - i128::try_from(ago.as_nanos()).unwrap_or(0);
+    UnixTime::new(
+        i64::try_from(then.div_euclid(NANOS)).unwrap_or(0),
+        u32::try_from(then.rem_euclid(NANOS)).unwrap_or(0),
+    )
+}
+
+const NANOS: i128 = 1_000_000_000;
+/// What a bound or a standard deviation is said to be when nothing is known (RFC 5905, `MAXDISP`).
+const NOTHING_KNOWN: Span = Span::from_seconds(16);
+
 fn until(at: Mono, now: Mono) -> f64 {
     at.since(now).as_secs_f64() - now.since(at).as_secs_f64()
 }
@@ -112,17 +133,37 @@ mod tests {
             at,
             last_update: Some(at),
             next_question: Some(Mono(130_000_000_000)),
-            earliest: Span::from_seconds(-3),
-            latest: Span::from_seconds(2),
+            earliest: Some(Span::from_seconds(-3)),
+            latest: Some(Span::from_seconds(2)),
             ..ClockReport::default()
         };
         let report = Report { clock, sources: Vec::new() };
-        let found = tracking(&report, ClockMode::Observe, Mono(110_000_000_000));
+        let time = UnixTime::new(1_900_000_000, 250_000_000);
+        let found = tracking(&report, ClockMode::Observe, Mono(110_500_000_000), time);
         assert_eq!((found.clock, found.state, found.stratum), ("observe", "unsynchronised", 16));
-        assert_eq!(found.last_update_seconds_ago, Some(10.0));
-        assert_eq!(found.next_question_seconds, Some(20.0));
-        let late = tracking(&report, ClockMode::Keep, Mono(131_000_000_000));
+        assert_eq!(found.last_update_seconds_ago, Some(10.5));
+        let updated = UnixTime::new(1_899_999_989, 750_000_000);
+        assert_eq!(found.reference_time, Some(updated.to_string()));
+        assert_eq!(found.next_question_seconds, Some(19.5));
+        let late = tracking(&report, ClockMode::Keep, Mono(131_000_000_000), time);
         assert_eq!(late.next_question_seconds, Some(-1.0));
-        assert_eq!((late.error_bound_seconds, late.refused, late.reference), (3.0, None, None));
+        assert_eq!((late.error_bound_seconds, late.refused, late.reference), (Some(3.0), None, None));
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_number() {
+        let report = Report { clock: ClockReport::default(), sources: Vec::new() };
+        let found = tracking(&report, ClockMode::Keep, Mono(1), UnixTime::EPOCH);
+        let unknown = [
+            found.offset_seconds,
+            found.offset_sigma_seconds,
+            found.root_dispersion_seconds,
+            found.earliest_seconds,
+            found.latest_seconds,
+            found.error_bound_seconds,
+            found.last_correction_seconds,
+        ];
+        assert_eq!(unknown, [None; 7]);
+        assert_eq!(found.reference_time, None);
     }
 }

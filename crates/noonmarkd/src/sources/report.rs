@@ -37,10 +37,10 @@ pub struct ClockReport {
     pub reference: u32,
     /// What our answers call it.
     pub reference_id: ReferenceId,
-    /// True time minus the clock, as estimated.
-    pub offset: Span,
+    /// True time minus the clock, as estimated; `None` while nothing is known of it.
+    pub offset: Option<Span>,
     /// Standard deviation of that.
-    pub offset_sigma: Span,
+    pub offset_sigma: Option<Span>,
     /// How much faster than the oscillator the clock is to run.
     pub frequency: Frequency,
     /// Standard deviation of that.
@@ -49,12 +49,12 @@ pub struct ClockReport {
     pub wander: Frequency,
     /// Round trip to the primary source.
     pub root_delay: Span,
-    /// Bound on the clock's error without half the root delay.
-    pub root_dispersion: Span,
+    /// Bound on the clock's error without half the root delay; `None` while there is no bound.
+    pub root_dispersion: Option<Span>,
     /// True time minus the clock is no less than this.
-    pub earliest: Span,
+    pub earliest: Option<Span>,
     /// And no more than this.
-    pub latest: Span,
+    pub latest: Option<Span>,
     /// What the last update found the clock to be off by.
     pub last_correction: Span,
     /// When that was.
@@ -112,8 +112,12 @@ pub struct SourceLine {
     pub next_question: Option<Mono>,
     /// From one question to the next.
     pub interval: Duration,
-    /// The server minus the clock, in the last answer.
+    /// The server minus the clock as the last answer measured it, when it came.
     pub offset: Span,
+    /// The same now, what was done to the clock since taken into account.
+    pub offset_now: Span,
+    /// Standard deviation of what chance adds to one such measurement.
+    pub offset_sigma: Span,
     /// Half the width of what its answers allow.
     pub distance: Span,
     /// The least round trip known.
@@ -182,7 +186,6 @@ impl Report {
 impl Default for ClockReport {
     /// Nothing is known.
     fn default() -> Self {
-        let unknown = Span::from_seconds(16);
         Self {
             at: Mono(0),
             state: ClockState::Unsynchronised,
@@ -190,15 +193,15 @@ impl Default for ClockReport {
             stratum: 16,
             reference: 0,
             reference_id: ReferenceId::NONE,
-            offset: Span::ZERO,
-            offset_sigma: unknown,
+            offset: None,
+            offset_sigma: None,
             frequency: Frequency::ZERO,
             skew: Frequency::ZERO,
             wander: Frequency::ZERO,
             root_delay: Span::ZERO,
-            root_dispersion: unknown,
-            earliest: Span::ZERO - unknown,
-            latest: unknown,
+            root_dispersion: None,
+            earliest: None,
+            latest: None,
             last_correction: Span::ZERO,
             last_update: None,
             next_question: None,
@@ -225,15 +228,15 @@ impl ClockReport {
             stratum: from.u8()?,
             reference: from.u32()?,
             reference_id: ReferenceId(from.array()?),
-            offset: from.span()?,
-            offset_sigma: from.span()?,
+            offset: maybe_span(from)?,
+            offset_sigma: maybe_span(from)?,
             frequency: from.frequency()?,
             skew: from.frequency()?,
             wander: from.frequency()?,
             root_delay: from.span()?,
-            root_dispersion: from.span()?,
-            earliest: from.span()?,
-            latest: from.span()?,
+            root_dispersion: maybe_span(from)?,
+            earliest: maybe_span(from)?,
+            latest: maybe_span(from)?,
             last_correction: from.span()?,
             last_update: instant(from)?,
             next_question: instant(from)?,
@@ -255,20 +258,16 @@ impl ClockReport {
         to.put(&[state, self.leap.number(), self.stratum]);
         to.u32(self.reference);
         to.put(&self.reference_id.0);
-        to.span(self.offset);
-        to.span(self.offset_sigma);
+        write_maybe_span(self.offset, to);
+        write_maybe_span(self.offset_sigma, to);
         to.frequency(self.frequency);
         to.frequency(self.skew);
         to.frequency(self.wander);
-        for span in [
-            self.root_delay,
-            self.root_dispersion,
-            self.earliest,
-            self.latest,
-            self.last_correction,
-        ] {
-            to.span(span);
+        to.span(self.root_delay);
+        for bound in [self.root_dispersion, self.earliest, self.latest] {
+            write_maybe_span(bound, to);
         }
+        to.span(self.last_correction);
         write_instant(self.last_update, to);
         write_instant(self.next_question, to);
         write_length(self.interval, to);
@@ -301,6 +300,8 @@ impl SourceLine {
             next_question: instant(from)?,
             interval: Duration::from_nanos(from.u64()?),
             offset: from.span()?,
+            offset_now: from.span()?,
+            offset_sigma: from.span()?,
             distance: from.span()?,
             delay: from.span()?,
             jitter: from.span()?,
@@ -333,8 +334,9 @@ impl SourceLine {
         write_instant(self.last_answer, to);
         write_instant(self.next_question, to);
         write_length(self.interval, to);
-        for span in [self.offset, self.distance, self.delay, self.jitter] {
-            to.span(span);
+        let Self { offset, offset_now, offset_sigma, distance, delay, jitter, .. } = self;
+        for span in [offset, offset_now, offset_sigma, distance, delay, jitter] {
+            to.span(*span);
         }
         for count in [self.asked, self.measured, self.unanswered, self.kisses, self.refused] {
             to.put(&count.to_be_bytes());
@@ -349,6 +351,16 @@ fn instant(from: &mut Reader<'_>) -> Result<Option<Mono>, MessageError> {
 
 fn write_instant(instant: Option<Mono>, to: &mut Writer) {
     to.put(&instant.map_or(0, |instant| instant.0).to_be_bytes());
+}
+
+fn maybe_span(from: &mut Reader<'_>) -> Result<Option<Span>, MessageError> {
+    let (is_known, span) = (from.flag()?, from.span()?);
+    Ok(is_known.then_some(span))
+}
+
+fn write_maybe_span(span: Option<Span>, to: &mut Writer) {
+    to.put(&[u8::from(span.is_some())]);
+    to.span(span.unwrap_or(Span::ZERO));
 }
 
 fn write_length(length: Duration, to: &mut Writer) {
@@ -388,6 +400,8 @@ mod tests {
             next_question: None,
             interval: Duration::from_secs(64),
             offset: seconds(-1),
+            offset_now: seconds(5),
+            offset_sigma: seconds(6),
             distance: seconds(2),
             delay: seconds(3),
             jitter: seconds(4),
@@ -406,6 +420,8 @@ mod tests {
                 refused: Text::new("no"),
                 refusals: 1,
                 last_update: Some(Mono(9)),
+                offset: Some(Span::from_seconds(-2)),
+                latest: Some(Span::from_seconds(3)),
                 ..ClockReport::default()
             },
             sources: ["", "followed", "waiting"].into_iter().map(line).collect(),

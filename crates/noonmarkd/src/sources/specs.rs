@@ -107,6 +107,22 @@ pub fn trust(settings: &Settings) -> Result<Trust, Failure> {
     Ok(Trust { system: system.map(|roots| ClientTls::new(roots, MachineClock)), own })
 }
 
+/// The key servers of `after` whose certificates are judged by other authorities than in `before`.
+#[must_use]
+pub fn distrusted(before: &[Source], after: &[Source]) -> Vec<Endpoint> {
+    let judged = |sources: &[Source]| -> BTreeMap<Endpoint, Option<std::path::PathBuf>> {
+        let proven = sources.iter().filter(|source| source.kind.is_nts());
+        let hosts = proven.flat_map(|source| {
+            let endpoint = |host: &String| Endpoint::new(host.as_str(), source.port);
+            source.kind.hosts().iter().map(move |host| (endpoint(host), source.ca.clone()))
+        });
+        hosts.collect()
+    };
+    let before = judged(before);
+    let is_new = |(host, ca): &(Endpoint, _)| before.get(host).is_some_and(|known| known != ca);
+    judged(after).into_iter().filter(is_new).map(|(host, _)| host).collect()
+}
+
 fn from_file(file: &Path) -> Result<TrustRoots, Failure> {
     let unusable = |why: &dyn std::fmt::Display| {
         let reason = format_args!(
@@ -199,6 +215,24 @@ mod tests {
         );
         assert_eq!(of("authentication = \"require\"").authentication, Authentication::Require);
         assert_eq!(of("max-slew = 500").max_slew, Frequency::from_ppm(500.0));
+    }
+
+    #[test]
+    fn a_key_server_is_asked_anew_if_other_authorities_judge_it() {
+        let check = |before: &str, after: &str, expected: &[&str]| {
+            let found = distrusted(&settings(before).sources, &settings(after).sources);
+            let expected: Vec<_> = expected.iter().map(|host| Endpoint::new(*host, 4460)).collect();
+            assert_eq!(found, expected, "{before} -> {after}");
+        };
+        let (plain, nts) =
+            ("[[source]]\nserver = \"a.example\"\n", "[[source]]\nnts = \"b.example\"\n");
+        let own = format!("{nts}ca = \"own.pem\"\n");
+        check(plain, &own, &[]);
+        check(nts, nts, &[]);
+        check(&own, &own, &[]);
+        check(&own, &format!("{plain}{nts}"), &["b.example"]);
+        check(nts, &own, &["b.example"]);
+        check(&own, &own.replace("own", "other"), &["b.example"]);
     }
 
     #[test]
