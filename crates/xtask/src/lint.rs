@@ -57,6 +57,7 @@ pub fn run(_wish: &Wish) -> Tally {
             tally.record("no path of this machine", files.check_paths());
             tally.record("no path out of the tree", files.check_escapes());
             tally.record("links in documents lead somewhere", files.check_links());
+            tally.record("tests named in documents exist", files.check_named_tests());
         }
     }
     tally

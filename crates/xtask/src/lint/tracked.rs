@@ -12,6 +12,9 @@ const UNSAFE_FOLDERS: &[&str] = &["crates/os/", "conformance/rig/"];
 const EVERYWHERE: &[&str] =
     &["/", "/tmp", "/var", "/var/tmp", "/home", "/root", "/opt", "/srv", "/usr", "/mnt"];
 
+/// Documents whose tables name tests and requirements.
+const NAME_TESTS: &[&str] = &["SECURITY.md", "docs/cve-table.md"];
+
 /// The tracked files with their text; files that are not text are left out.
 pub struct Files {
     root: PathBuf,
@@ -70,6 +73,38 @@ impl Files {
                 let known = inside(&folder.join(target)).is_some_and(|path| self.tracks(&path));
                 if !known {
                     findings.push(format!("{name}: link to {target}"));
+                }
+            }
+        }
+        verdict(findings)
+    }
+
+    /// Every test or check of a requirement that the documents on security name is there, and so is every requirement.
+    pub fn check_named_tests(&self) -> Result<(), String> {
+        let rust: Vec<&str> = self
+            .texts
+            .iter()
+            .filter(|(name, _)| name.ends_with(".rs"))
+            .map(|(_, text)| text.as_str())
+            .collect();
+        let text_of = |wanted: &str| {
+            self.texts.iter().find(|(name, _)| name == wanted).map_or("", |(_, text)| text)
+        };
+        let requirements = text_of("docs/requirements.md");
+        let mut findings = Vec::new();
+        for document in NAME_TESTS {
+            for test in named_tests(text_of(document)) {
+                let (function, check) = (format!("fn {test}("), format!("name: \"{test}\""));
+                if !rust.iter().any(|text| text.contains(&function) || text.contains(&check)) {
+                    findings.push(format!("{document}: no test {test}"));
+                }
+            }
+            for id in named_requirements(text_of(document)) {
+                let kept = |line: &str| {
+                    line.starts_with(&format!("| {id} |")) && !line.contains("| not claimed yet")
+                };
+                if !requirements.lines().any(kept) {
+                    findings.push(format!("{document}: {id} is no requirement that is kept"));
                 }
             }
         }
@@ -139,6 +174,27 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .filter_map(|(at, _)| text[at + 2..].split([')', ' ', '\n']).next());
     let targets = targets.map(|target| target.split('#').next().unwrap_or(""));
     targets.filter(|target| !target.is_empty() && !target.contains(':'))
+}
+
+/// What stands in backticks in a table and is a test's name by its looks: a sentence of at least three words.
+fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|word| {
+        word.matches('_').count() >= 2
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    })
+}
+
+/// What is a requirement's id by its looks: two capitals, a hyphen, two digits.
+fn named_requirements(text: &str) -> impl Iterator<Item = &str> {
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    rows.flat_map(|row| row.split([' ', ',', '|'])).filter(|word| {
+        let octets = word.as_bytes();
+        octets.len() == 5
+            && octets[..2].iter().all(u8::is_ascii_uppercase)
+            && octets[2] == b'-'
+            && octets[3..].iter().all(u8::is_ascii_digit)
+    })
 }
 
 /// A relative path without `.` and `..`; `None` if it leaves the tree.
@@ -211,6 +267,19 @@ mod tests {
         check(files(&[("a.md", "see ../b/c\n")]).check_escapes(), &["a.md"]);
         check(files(&[("docs/a.md", "see ../README.md\n")]).check_escapes(), &[]);
         check(files(&[("docs/a.md", "see ../../x\n")]).check_escapes(), &["docs/a.md"]);
+    }
+
+    #[test]
+    fn a_test_or_requirement_that_is_not_there_is_found() {
+        let table =
+            "| a | `what_is_here_passes`, KE-01 |\n| b | `what_is_not_here`, KE-02, KE-03 |\n";
+        let list = [
+            ("SECURITY.md", table),
+            ("docs/requirements.md", "| KE-01 | MUST |\n| KE-02 | MUST | not claimed yet: x |\n"),
+            ("a.rs", "fn what_is_here_passes() {"),
+        ];
+        check(files(&list).check_named_tests(), &["what_is_not_here", "KE-02", "KE-03"]);
+        check(files(&[("SECURITY.md", "`no_table_row_here` KE-09\n")]).check_named_tests(), &[]);
     }
 
     #[test]
