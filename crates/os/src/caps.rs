@@ -1,4 +1,4 @@
-//! Capabilities: seeing whether this process could set the clock, and giving that up for good.
+//! Capabilities: seeing whether this process could set the clock, and giving up for good what is not needed.
 
 use std::io;
 
@@ -64,6 +64,101 @@ pub fn drop_sys_time() -> io::Result<()> {
     low.inheritable &= !SYS_TIME_BIT;
     set([low, high])
 }
+
+/// A right out of those root has. Only what some process here keeps has a name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Capability {
+    /// Give files to others.
+    Chown = 0,
+    /// Pass over the modes of files.
+    DacOverride = 1,
+    /// Treat files of others as one's own.
+    Fowner = 3,
+    /// Signal processes of others.
+    Kill = 5,
+    /// Change groups.
+    SetGid = 6,
+    /// Change the user.
+    SetUid = 7,
+    /// Give up rights in the bounding set.
+    SetPcap = 8,
+    /// Bind ports below 1024.
+    NetBindService = 10,
+    /// Bind a socket to a device.
+    NetRaw = 13,
+    /// Lock memory.
+    IpcLock = 14,
+    /// Run before others.
+    SysNice = 23,
+    /// Raise limits.
+    SysResource = 24,
+    /// Set the clock.
+    SysTime = 25,
+}
+
+/// Gives up every right but `kept`, in all sets of the calling thread: call it before there are other threads. What it does not hold it
+/// does not get.
+///
+/// Only root may change the bounding set; for others see [`no_new_privileges`].
+///
+/// # Errors
+/// What the kernel answers; other rights may then still be held.
+pub fn keep_only(kept: &[Capability]) -> io::Result<()> {
+    let kept = kept.iter().fold(0_u64, |all, one| all | 1 << *one as u8);
+    for number in 0..64 {
+        // The kernel has fewer, and says so at the first it does not have.
+        match control(libc::PR_CAPBSET_READ, number, 0) {
+            Ok(1) if kept >> number & 1 == 0 => match control(libc::PR_CAPBSET_DROP, number, 0) {
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                    return Err(error);
+                }
+                _ => {}
+            },
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            Err(error) => return Err(error),
+        }
+        if kept >> number & 1 == 0 {
+            control(libc::PR_CAP_AMBIENT, ambient(libc::PR_CAP_AMBIENT_LOWER), number)?;
+        }
+    }
+    let mut sets = get()?;
+    for (set, kept) in sets.iter_mut().zip([kept as u32, (kept >> 32) as u32]) {
+        set.permitted &= kept;
+        set.effective = set.permitted;
+        set.inheritable &= kept;
+    }
+    set(sets)
+}
+
+/// Whether the calling thread holds no right at all.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn holds_nothing() -> io::Result<bool> {
+    Ok(get()?.iter().all(|set| set.permitted | set.effective | set.inheritable == 0))
+}
+
+/// Keeps the rights held when the user changes, and locks that: from then on being root gives no rights, neither by changing the user nor by executing
+/// something.
+///
+/// # Errors
+/// Without the right to (`CAP_SETPCAP`).
+pub(crate) fn keep_across_users() -> io::Result<()> {
+    control(libc::PR_SET_SECUREBITS, ROOT_IS_NOBODY, 0).map(drop)
+}
+
+/// Keeps the rights permitted, though not those in effect, when the user changes from root to another.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn keep_across_one_change() -> io::Result<()> {
+    control(libc::PR_SET_KEEPCAPS, 1, 0).map(drop)
+}
+
+/// linux/securebits.h: `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, each with its lock, and the lock of `KEEP_CAPS`.
+const ROOT_IS_NOBODY: libc::c_ulong = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7;
 
 /// Makes sure that nothing this thread executes gains a right it does not hold itself. Cannot be undone.
 ///

@@ -11,7 +11,8 @@
 //! | [`pair`] | messages with descriptors between two processes |
 //! | [`process`] | starting this executable again in another role |
 //! | [`signals`], [`poll`] | waiting, with a bound |
-//! | [`caps`] | giving up the right to set the clock |
+//! | [`caps`] | giving up rights, the one to set the clock above all |
+//! | [`sandbox`] | giving up everything else: user, files, calls, numbers |
 //! | [`schedule`] | real-time priority and locked memory |
 //! | [`pulse`] | signs of life of one process, for another one to watch |
 //! | [`peer`] | who is at the other end of a Unix socket |
@@ -42,6 +43,7 @@ pub mod process;
 pub mod pulse;
 pub mod random;
 pub mod route;
+pub mod sandbox;
 pub mod schedule;
 pub mod sealed;
 pub mod signals;

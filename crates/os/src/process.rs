@@ -123,6 +123,16 @@ pub fn forbid_dumps() -> io::Result<()> {
     crate::checked(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, no) }).map(drop)
 }
 
+/// Has the kernel kill this process when the thread that started it ends, as [`spawn_self`] asked for: changing the user takes that away.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn die_with_parent() -> io::Result<()> {
+    let kill = libc::c_ulong::from(libc::SIGKILL.unsigned_abs());
+    // SAFETY: this request takes an integer.
+    crate::checked(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, kill) }).map(drop)
+}
+
 /// Sends SIGTERM to a child that this process started and has not reaped.
 ///
 /// # Errors

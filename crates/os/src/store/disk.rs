@@ -1,21 +1,25 @@
 //! The real folder.
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::{Content, Folder};
 use crate::private::{self, Exposure, Why};
+use crate::sandbox::identity::Identity;
 
 /// A folder on disk that belongs to one process at a time.
 ///
 /// It must belong to root or the user of this process, and others must not be able to write into it. That they can look into it
 /// gives nothing away but names and lengths; [`DiskFolder::open_to_others`] tells it. A file named `lock` in it is held locked for
-/// as long as this value lives.
+/// as long as this value lives. Once it is open, its files are found through it and not by its path: a process that may no longer
+/// walk there, or is another user by then, goes on working in it.
 #[derive(Debug)]
 pub struct DiskFolder {
     path: PathBuf,
@@ -31,27 +35,45 @@ impl DiskFolder {
     /// [`LockError::Busy`] if another process (or another value in this one) has it; [`LockError::Exposed`] for its owner or
     /// mode; [`LockError::Io`] otherwise, as for a folder that does not exist.
     pub fn open(path: &Path) -> Result<Self, LockError> {
+        Self::open_for(path, None)
+    }
+
+    /// The same by root for a process that is going to be `keeper`: the folder may belong to that user, and if it is root's, it is
+    /// handed over with the ordinary files in it.
+    ///
+    /// # Errors
+    /// As [`DiskFolder::open`].
+    pub fn open_for(path: &Path, keeper: Option<Identity>) -> Result<Self, LockError> {
         let io = |error| LockError::Io { path: path.to_owned(), error };
         let folder =
             File::options().read(true).custom_flags(libc::O_DIRECTORY).open(path).map_err(io)?;
         let metadata = folder.metadata().map_err(io)?;
-        private::check_owner_and_mode(metadata.uid(), metadata.mode(), Exposure::Public)
+        let owner = match keeper {
+            // Then it is as good as ours.
+            Some(keeper) if keeper.user == metadata.uid() => crate::process::effective_uid(),
+            _ => metadata.uid(),
+        };
+        private::check_owner_and_mode(owner, metadata.mode(), Exposure::Public)
             .map_err(|why| LockError::Exposed { path: path.to_owned(), why })?;
-        let lock = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path.join(LOCK))
-            .map_err(io)?;
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW;
+        let lock = open_at(folder.as_fd(), LOCK, flags).map_err(io)?;
         match lock.try_lock() {
-            Ok(()) => {
-                Ok(Self { path: path.to_owned(), folder, mode: metadata.mode(), _lock: lock })
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Busy { path: path.to_owned() });
             }
-            Err(TryLockError::WouldBlock) => Err(LockError::Busy { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(io(error)),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
         }
+        if let Some(keeper) = keeper {
+            hand_over(path, &folder, metadata.uid(), keeper).map_err(io)?;
+        }
+        Ok(Self { path: path.to_owned(), folder, mode: metadata.mode(), _lock: lock })
+    }
+
+    /// The folder itself, for rules about it.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
     }
 
     /// Where it is.
@@ -66,22 +88,53 @@ impl DiskFolder {
         (self.mode & 0o077 != 0).then_some(self.mode & 0o7777)
     }
 
-    fn at(&self, name: &str) -> io::Result<PathBuf> {
-        // A name that could lead elsewhere is a mistake in this program, not an input; still it is refused.
-        if name.is_empty() || name == LOCK || name.starts_with('.') || name.contains('/') {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        Ok(self.path.join(name))
+    fn open_file(&self, name: &str, flags: libc::c_int) -> io::Result<File> {
+        open_at(self.folder.as_fd(), ours(name)?, flags | libc::O_NOFOLLOW)
     }
+}
+
+/// A name that could lead elsewhere is a mistake in this program, not an input; still it is refused.
+fn ours(name: &str) -> io::Result<&str> {
+    if name.is_empty() || name == LOCK || name.starts_with('.') || name.contains('/') {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(name)
+}
+
+/// Opens a file of a folder; a new one is its owner's alone.
+fn open_at(folder: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<File> {
+    let name = CString::new(name)?;
+    let mode: libc::c_uint = 0o600;
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: `name` is a live string ending in a zero octet; the rest are integers.
+    let raw =
+        crate::checked(unsafe { libc::openat(folder.as_raw_fd(), name.as_ptr(), flags, mode) })?;
+    // SAFETY: the call succeeded, so this is a new descriptor that nothing else owns.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(raw) }))
+}
+
+/// Gives root's ordinary files in the folder to `keeper`, and the folder last, so that what was interrupted is done again.
+///
+/// A file with another name elsewhere stays whose it is: `keeper` may have put it here to be given it.
+fn hand_over(path: &Path, folder: &File, owner: u32, keeper: Identity) -> io::Result<()> {
+    let (user, group) = (Some(keeper.user), Some(keeper.group));
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        // Without O_NONBLOCK, opening a pipe somebody put there would wait for ever.
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let Ok(file) = open_at(folder.as_fd(), name, flags) else { continue };
+        let found = file.metadata()?;
+        if found.is_file() && found.uid() == 0 && found.nlink() == 1 {
+            fchown(&file, user, group)?;
+        }
+    }
+    if owner == 0 && keeper.user != 0 { fchown(folder, user, group) } else { Ok(()) }
 }
 
 impl Folder for DiskFolder {
     fn read(&mut self, name: &str, limit: usize) -> io::Result<Option<Content>> {
-        let open = File::options()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(self.at(name)?);
-        let mut file = match open {
+        let mut file = match self.open_file(name, libc::O_RDONLY | libc::O_NONBLOCK) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -103,21 +156,24 @@ impl Folder for DiskFolder {
     fn create(&mut self, name: &str) -> io::Result<()> {
         // What a crash left behind is in the way of a file that must be new.
         self.remove(name)?;
-        File::options().write(true).create_new(true).mode(0o600).open(self.at(name)?).map(drop)
+        self.open_file(name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL).map(drop)
     }
 
     fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-        let path = self.at(name)?;
-        File::options().write(true).custom_flags(libc::O_NOFOLLOW).open(path)?.write_all(content)
+        self.open_file(name, libc::O_WRONLY)?.write_all(content)
     }
 
     fn sync_file(&mut self, name: &str) -> io::Result<()> {
         // Opened anew, which is fine: an error of writing back is reported to the next sync of the file by whoever asks.
-        File::options().write(true).custom_flags(libc::O_NOFOLLOW).open(self.at(name)?)?.sync_all()
+        self.open_file(name, libc::O_WRONLY)?.sync_all()
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.at(from)?, self.at(to)?)
+        let (from, to) = (CString::new(ours(from)?)?, CString::new(ours(to)?)?);
+        let folder = self.folder.as_raw_fd();
+        // SAFETY: both are live strings ending in a zero octet.
+        let renamed = unsafe { libc::renameat(folder, from.as_ptr(), folder, to.as_ptr()) };
+        crate::checked(renamed).map(drop)
     }
 
     fn sync_folder(&mut self) -> io::Result<()> {
@@ -125,7 +181,10 @@ impl Folder for DiskFolder {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.at(name)?) {
+        let name = CString::new(ours(name)?)?;
+        // SAFETY: a live string ending in a zero octet.
+        let removed = unsafe { libc::unlinkat(self.folder.as_raw_fd(), name.as_ptr(), 0) };
+        match crate::checked(removed) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -200,6 +259,41 @@ mod tests {
         }
         std::fs::remove_dir_all(&path).expect("ours");
         assert!(matches!(DiskFolder::open(&path), Err(LockError::Io { .. })));
+    }
+
+    #[test]
+    fn folder_of_root_is_handed_over_with_its_files_and_nothing_else() {
+        if crate::process::effective_uid() != 0 {
+            eprintln!("only root can hand something over; nothing was tried");
+            return;
+        }
+        let (path, elsewhere) = (scratch_folder("handed"), scratch_folder("elsewhere"));
+        let keeper = Identity { user: 65_523, group: 65_522 };
+        let owner = |path: &Path| {
+            let found = std::fs::symlink_metadata(path).expect("there");
+            (found.uid(), found.gid())
+        };
+        std::fs::write(path.join("ring"), b"ours").expect("room");
+        std::fs::create_dir(path.join("folder")).expect("room");
+        std::fs::write(elsewhere.join("precious"), b"root's").expect("room");
+        std::fs::hard_link(elsewhere.join("precious"), path.join("hard")).expect("room");
+        std::os::unix::fs::symlink(elsewhere.join("precious"), path.join("soft")).expect("room");
+        drop(DiskFolder::open_for(&path, Some(keeper)).expect("root's"));
+        for given in ["", "ring", "lock"] {
+            assert_eq!(owner(&path.join(given)), (keeper.user, keeper.group), "{given}");
+        }
+        for kept in ["folder", "hard", "soft"] {
+            assert_eq!(owner(&path.join(kept)).0, 0, "{kept}");
+        }
+        // What root put there since is handed over as well; what is the keeper's is good.
+        std::fs::write(path.join("late"), b"ours").expect("room");
+        drop(DiskFolder::open_for(&path, Some(keeper)).expect("the keeper's"));
+        assert_eq!(owner(&path.join("late")).0, keeper.user);
+        let other = Identity { user: 65_521, group: 65_521 };
+        let refused = DiskFolder::open_for(&path, Some(other)).expect_err("another one's");
+        assert!(refused.to_string().contains("belongs to user 65523"), "{refused}");
+        std::fs::remove_dir_all(&path).expect("ours");
+        std::fs::remove_dir_all(&elsewhere).expect("ours");
     }
 
     #[test]

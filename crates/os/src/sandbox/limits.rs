@@ -1,0 +1,41 @@
+//! Limits on what a process may take up (`setrlimit`). They are only ever lowered here.
+
+use std::io;
+
+/// Something that is limited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// Octets of a memory dump.
+    Core,
+    /// The highest number of a descriptor, and one.
+    Descriptors,
+    /// Octets a file may be made to have.
+    FileLength,
+    /// Processes and threads of the user: at 0 there can be no more of them.
+    Processes,
+}
+
+impl Limit {
+    fn resource(self) -> libc::__rlimit_resource_t {
+        match self {
+            Self::Core => libc::RLIMIT_CORE,
+            Self::Descriptors => libc::RLIMIT_NOFILE,
+            Self::FileLength => libc::RLIMIT_FSIZE,
+            Self::Processes => libc::RLIMIT_NPROC,
+        }
+    }
+
+    /// Sets the limit to `most`, or to what it is if that is less, for good.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn lower_to(self, most: u64) -> io::Result<()> {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is writable and laid out as the kernel's.
+        crate::checked(unsafe { libc::getrlimit(self.resource(), &raw mut limit) })?;
+        let most = limit.rlim_max.min(most as libc::rlim_t);
+        let lower = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: `lower` is live and laid out as the kernel's.
+        crate::checked(unsafe { libc::setrlimit(self.resource(), &raw const lower) }).map(drop)
+    }
+}
