@@ -141,6 +141,8 @@ pub struct Guard {
     /// The last time at which the clock was called synchronised, of earlier runs and of this one.
     recorded: Option<UnixTime>,
     recording: Option<UnixTime>,
+    /// The end of the day of the last leap second that was stepped.
+    leaped: Option<UnixTime>,
     unsaved: bool,
 }
 
@@ -162,6 +164,7 @@ impl Guard {
             boot_step_used: false,
             recorded: None,
             recording: None,
+            leaped: None,
             unsaved: true,
         }
     }
@@ -185,6 +188,38 @@ impl Guard {
         // Lying about this only narrows it.
         self.updates = self.updates.max(request.facts.updates);
         verdict.map_err(|rule| Refusal { request: *request, wall, rule })
+    }
+
+    /// Decides whether the clock, which shows `wall`, is stepped for a leap second now: within two seconds of the instant of one that can
+    /// be, and once. It says by how much. Like a leap second the kernel carries out it counts against no budget, and no rule for steps
+    /// holds for it.
+    ///
+    /// # Errors
+    /// The [`Refusal`]; nothing may be done then.
+    pub fn permit_leap(
+        &mut self,
+        leap: LeapSecond,
+        facts: Facts,
+        now: Reading,
+        wall: UnixTime,
+    ) -> Result<Span, Refusal> {
+        self.account(now.mono);
+        let by = leap.jump();
+        let request = Request { adjustment: Adjustment::Step(by), facts };
+        let late = wall - leap.instant();
+        let last_day = leap.at + Span::from_seconds(-1);
+        let can_be = LeapSecond::at_the_end_of_today(leap.leap(), last_day, self.rules.leap_months);
+        let verdict = if can_be != Some(leap) || late.is_negative() || late > LEAP_WITHIN {
+            Err(Rule::NoLeapNow)
+        } else if self.leaped == Some(leap.at) {
+            Err(Rule::LeapTaken)
+        } else {
+            self.enough(facts)
+        };
+        verdict.map_err(|rule| Refusal { request, wall, rule })?;
+        self.leaped = Some(leap.at);
+        self.unsaved = true;
+        Ok(by)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called: before a fast rate has spent the budget. A second late is
@@ -380,7 +415,7 @@ impl Guard {
         self.unsaved
     }
 
-    /// The account, to be stored: 1362 octets, most significant first. They begin with a version.
+    /// The account, to be stored: 1374 octets, most significant first. They begin with a version.
     pub fn to_octets(&mut self) -> Vec<u8> {
         self.unsaved = false;
         let mut out = Vec::with_capacity(LENGTH);
@@ -394,9 +429,11 @@ impl Guard {
         out.extend(self.updates.to_be_bytes());
         out.push(u8::from(self.boot_step_used));
         // The start of time stands for "never".
-        let recorded = self.recording.max(self.recorded).unwrap_or(UnixTime::MIN);
-        out.extend(recorded.seconds.to_be_bytes());
-        out.extend(recorded.nanos.to_be_bytes());
+        for time in [self.recording.max(self.recorded), self.leaped] {
+            let time = time.unwrap_or(UnixTime::MIN);
+            out.extend(time.seconds.to_be_bytes());
+            out.extend(time.nanos.to_be_bytes());
+        }
         self.hour.write(&mut out);
         self.day.write(&mut out);
         out
@@ -421,6 +458,7 @@ impl Guard {
         (guard.hour, guard.day) = (stored.hour, stored.day);
         guard.rest = stored.rest;
         guard.recorded = stored.recorded;
+        guard.leaped = stored.leaped;
         if stored.life.boot == life.boot {
             guard.boot_step_used = stored.boot_step_used;
             guard.rate = stored.rate;
@@ -468,6 +506,7 @@ struct Stored {
     updates: u32,
     boot_step_used: bool,
     recorded: Option<UnixTime>,
+    leaped: Option<UnixTime>,
     hour: Budget<61>,
     day: Budget<97>,
 }
@@ -475,7 +514,7 @@ struct Stored {
 impl Stored {
     fn read(mut octets: &[u8]) -> Option<Self> {
         let octets = &mut octets;
-        let [VERSION] = take(octets)? else { return None };
+        let [version @ BEFORE_LEAPS..=VERSION] = take(octets)? else { return None };
         let stored = Self {
             life: Life { boot: take(octets)?, run: take(octets)? },
             now: Mono(u64::from_be_bytes(take(octets)?)),
@@ -488,11 +527,8 @@ impl Stored {
                 [1] => true,
                 _ => return None,
             },
-            recorded: {
-                let seconds = i64::from_be_bytes(take(octets)?);
-                let nanos = u32::from_be_bytes(take(octets)?);
-                Some(UnixTime::new(seconds, nanos)).filter(|time| *time != UnixTime::MIN)
-            },
+            recorded: take_time(octets)?,
+            leaped: if version == BEFORE_LEAPS { None } else { take_time(octets)? },
             hour: Budget::read(HOUR_SLOT, octets)?,
             day: Budget::read(DAY_SLOT, octets)?,
         };
@@ -507,6 +543,13 @@ fn take<const N: usize>(octets: &mut &[u8]) -> Option<[u8; N]> {
     Some(*first)
 }
 
+/// Seconds and nanoseconds; the start of time stands for "never".
+fn take_time(octets: &mut &[u8]) -> Option<Option<UnixTime>> {
+    let seconds = i64::from_be_bytes(take(octets)?);
+    let nanos = u32::from_be_bytes(take(octets)?);
+    Some(Some(UnixTime::new(seconds, nanos)).filter(|time| *time != UnixTime::MIN))
+}
+
 /// 60 of these make an hour.
 const HOUR_SLOT: Duration = Duration::from_secs(60);
 /// 96 of these make a day.
@@ -515,8 +558,12 @@ const DAY_SLOT: Duration = Duration::from_secs(15 * 60);
 const SHORTEST: Duration = Duration::from_secs(3);
 /// How late the end of a fast rate may come without anything being overspent.
 const RESERVE: Duration = Duration::from_secs(1);
-const VERSION: u8 = 1;
-const LENGTH: usize = 1 + 32 + 4 * 8 + 4 + 1 + 12 + 8 * (1 + 61) + 8 * (1 + 97);
+/// A leap second is stepped no later than this.
+const LEAP_WITHIN: Span = Span::from_seconds(2);
+/// The version in which no leap second was noted, and is still read.
+const BEFORE_LEAPS: u8 = 1;
+const VERSION: u8 = 2;
+const LENGTH: usize = 1 + 32 + 4 * 8 + 4 + 1 + 2 * 12 + 8 * (1 + 61) + 8 * (1 + 97);
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! The whole of keeping a clock: answers in, corrections out.
 
+mod leap;
 mod record;
 
 use core::time::Duration;
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_units::{Frequency, Mono, Span, Timestamp};
 
+use self::leap::Passing;
 use self::record::Record;
 use crate::bounds::{Bounds, Motion, UNKNOWN_FREQUENCY};
 use crate::estimator::{Estimator, Measurement};
@@ -46,6 +48,8 @@ pub struct Keeper {
     bounds: Option<Bounds>,
     /// When the last step of the clock was; stamps from before mean nothing any more.
     stepped_at: Option<Mono>,
+    /// The leap second that is to come, or the last one.
+    leap: Option<Passing>,
     /// Updates of the clock so far, since the estimator began anew, and since somebody else stepped the clock.
     updates: u32,
     updates_since_anew: u32,
@@ -104,6 +108,7 @@ impl Keeper {
             first_answer_s: None,
             bounds: None,
             stepped_at: None,
+            leap: None,
             updates: 0,
             updates_since_anew: 0,
             updates_since_step: 0,
@@ -161,11 +166,12 @@ impl Keeper {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Mono {
-        self.slew_ends.unwrap_or(Mono::NEVER)
+        self.slew_ends.unwrap_or(Mono::NEVER).min(self.leap_deadline())
     }
 
     /// Time has passed: a slew may be over.
     pub fn handle_timeout(&mut self, now: Reading) {
+        self.notice_leap(now);
         if self.slew_ends.is_some_and(|end| now.mono >= end) {
             self.slew_ends = None;
             self.steer(now);
@@ -180,6 +186,7 @@ impl Keeper {
                 self.ledger.note(at.mono, *rate);
             }
             Ok(Adjusted { adjustment: Adjustment::Step(_), at }) => {
+                self.note_step(*at);
                 self.stepped_at = Some(at.mono);
                 self.stepping = false;
                 self.steer_again = true;
@@ -197,8 +204,14 @@ impl Keeper {
     }
 
     /// Somebody else moved the clock by `by`. The oscillator's ledger is not touched by that and what the sources said still holds, so
-    /// the clock is led back at once, by the rules for steps; sources that may be asked in bursts are asked again.
-    pub fn handle_step(&mut self, _by: Span, now: Reading) {
+    /// the clock is led back at once, by the rules for steps; sources that may be asked in bursts are asked again. Not so if it was for the
+    /// leap second that is [planned](Self::plan_leap): then UTC has jumped as well.
+    pub fn handle_step(&mut self, by: Span, now: Reading) {
+        self.notice_leap(now);
+        if self.is_leap(by, now) {
+            return;
+        }
+        self.note_step(now);
         self.stepped_at = Some(now.mono);
         self.updates_since_step = 0;
         self.may_step = true;
@@ -208,6 +221,7 @@ impl Keeper {
 
     /// The machine slept: how long is not known to the oscillator's ledger, so offsets are worthless, frequency and ways are not.
     pub fn handle_resume(&mut self, now: Reading) {
+        self.note_step(now);
         self.stepped_at = Some(now.mono);
         self.updates_since_step = 0;
         let motion = self.motion();
@@ -233,7 +247,11 @@ impl Keeper {
 
     /// An answer that may be used.
     pub fn handle_sample(&mut self, id: SourceId, sample: &Sample, now: Reading) {
-        if !self.sources.contains_key(&id) {
+        self.notice_leap(now);
+        let is_spoilt = self.is_spoilt(sample);
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        if is_spoilt {
+            source.note_answer(now);
             return;
         }
         let Some(measured) = self.measure(sample, now) else { return };
@@ -558,7 +576,9 @@ impl Keeper {
         }
         let frequency =
             Frequency::from_ratio(estimate.frequency).clamp_to(self.settings.max_frequency);
+        let slews_leap = self.slews_leap(now);
         if self.may_step
+            && !slews_leap
             && self.settings.steps.steps(error, self.updates_since_step.saturating_sub(1))
         {
             self.slew_ends = None;
@@ -577,7 +597,7 @@ impl Keeper {
             (self.shortest_interval().map_or(64.0, |i| i.as_secs_f64()) / 8.0).clamp(1.0, 16.0);
         let wanted_s = if error_s.abs() <= 8.0 * estimate.offset_sigma_s {
             gentle_s
-        } else if self.updates_since_step < UPDATES_IN_A_HURRY {
+        } else if slews_leap || self.updates_since_step < UPDATES_IN_A_HURRY {
             1.0
         } else {
             (error_s.abs() / UNHURRIED_SLEW).clamp(1.0, 2.0 * gentle_s)
@@ -599,7 +619,8 @@ impl Keeper {
 
     /// True time minus the system clock, where the first is `offset_s` ahead of the oscillator and `base`.
     fn error_of(&self, offset_s: f64, raw_s: f64, now: Reading) -> Span {
-        self.base + Span::from_seconds_f64(raw_s + offset_s) - (now.real - self.epoch)
+        let base = self.base + self.unnoticed_jump(now);
+        base + Span::from_seconds_f64(raw_s + offset_s) - (now.real - self.epoch)
     }
 
     fn motion(&self) -> Motion {

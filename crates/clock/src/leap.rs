@@ -2,20 +2,22 @@
 //!
 //! [`LeapSeconds`] is what a published list knows ([`from_list`](LeapSeconds::from_list),
 //! [`from_tzdata`](LeapSeconds::from_tzdata), [`from_zone`](LeapSeconds::from_zone)): TAI − UTC at any time, and the next leap
-//! second. Where no list knows, sources announce one, and [`announced`] says what to make of it. A [`LeapSecond`] is carried out by
-//! the kernel, or as an offset that grows by [`Passage`]. Pure; reading files is the caller's.
+//! second. Where no list knows, sources announce one, and [`announced`] says what to make of it. The [`Agenda`] says what is to be
+//! done about the next one; time that is served may have it as a [`Smear`]. Pure; reading files is the caller's.
 
+mod agenda;
 mod calendar;
 mod list;
 mod sha1;
 mod smear;
 mod zone;
 
+pub use agenda::{Agenda, Handling};
 pub use list::ListError;
-pub use smear::Passage;
+pub use smear::{Shape, Smear};
 
 use noonmark_packet::Leap;
-use noonmark_units::UnixTime;
+use noonmark_units::{Span, Timestamp, UnixTime};
 
 use calendar::Date;
 
@@ -29,6 +31,25 @@ pub struct LeapSecond {
 }
 
 impl LeapSecond {
+    /// How far UTC, as computers count it, jumps: a second back for one that is inserted, a second forward for one left out.
+    #[must_use]
+    pub fn jump(self) -> Span {
+        Span::from_seconds(if self.inserted { -1 } else { 1 })
+    }
+
+    /// What a clock that goes on counting shows when UTC jumps: the end of the day, or a second before that where the last second is left
+    /// out.
+    #[must_use]
+    pub fn instant(self) -> UnixTime {
+        if self.inserted { self.at } else { self.at - self.jump() }
+    }
+
+    /// The start of the day that follows it, its era dropped.
+    #[must_use]
+    pub fn at_stamp(self) -> Timestamp {
+        Timestamp::from_unix(self.at)
+    }
+
     /// As it is announced in packets and to the kernel.
     #[must_use]
     pub fn leap(self) -> Leap {

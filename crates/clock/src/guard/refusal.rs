@@ -40,6 +40,10 @@ pub enum Rule {
     },
     /// A leap second cannot come at the end of this day.
     NoLeapToday,
+    /// No leap second comes at this instant.
+    NoLeapNow,
+    /// The clock was stepped for this leap second before.
+    LeapTaken,
     /// Fewer sources agree than it takes.
     FewSources {
         /// As many have to.
@@ -78,6 +82,8 @@ impl Rule {
             Self::LongStep { .. } => "long-step",
             Self::FastRate { .. } => "fast-rate",
             Self::NoLeapToday => "no-leap-today",
+            Self::NoLeapNow => "no-leap-now",
+            Self::LeapTaken => "leap-taken",
             Self::FewSources { .. } => "few-sources",
             Self::BeforeFloor { .. } => "before-floor",
             Self::HourSpent { .. } => "hour-spent",
@@ -103,6 +109,8 @@ impl fmt::Display for Rule {
                 write!(f, "its rate may differ by no more than {:.3} ppm", largest.as_ppm())
             }
             Self::NoLeapToday => f.write_str("no leap second can come at the end of this day"),
+            Self::NoLeapNow => f.write_str("no leap second can come now"),
+            Self::LeapTaken => f.write_str("it was stepped for this leap second before"),
             Self::FewSources { least } => write!(f, "it takes {least} sources that agree"),
             Self::BeforeFloor { floor, would_be } => {
                 write!(f, "it would show {would_be}, and it is known to be later than {floor}")

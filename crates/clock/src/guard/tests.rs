@@ -435,3 +435,48 @@ fn an_honest_asker_gets_the_whole_budget() {
     let day = check_budgets(&events, Some(10), None);
     assert!(day.most_within(3600.0) > 9.9);
 }
+
+/// The end of 2029-06-30.
+const LEAP: LeapSecond =
+    LeapSecond { at: UnixTime { seconds: 1_877_558_400, nanos: 0 }, inserted: true };
+
+#[test]
+fn a_leap_second_is_stepped_at_its_instant_and_once() {
+    let rules =
+        Rules { steps: Steps::Never, per_hour: Some(Span::from_nanos(1_000_000)), ..rules() };
+    let check = |guard: &mut Guard, leap: LeapSecond, since: f64, agreeing, word| {
+        let facts = Facts { agreeing, updates: 9 };
+        let wall = LEAP.at + Span::from_seconds_f64(since);
+        let permitted = guard.permit_leap(leap, facts, at(1.0), wall);
+        let found = permitted.map_err(|refusal| refusal.rule.word());
+        assert_eq!(found.map_or_else(|word| word, |_| "permitted"), word, "{leap:?} {since}");
+    };
+    let mut guard = Guard::new(rules, LIFE, at(0.0));
+    let left_out = LeapSecond { inserted: false, ..LEAP };
+    let in_may = LeapSecond { at: LEAP.at - Span::from_seconds(30 * 86_400), ..LEAP };
+    let in_the_morning = LeapSecond { at: LEAP.at + Span::from_seconds(60), ..LEAP };
+    check(&mut guard, LEAP, -0.001, 1, "no-leap-now");
+    check(&mut guard, LEAP, 2.001, 1, "no-leap-now");
+    check(&mut guard, left_out, -1.1, 1, "no-leap-now");
+    check(&mut guard, in_may, -30.0 * 86_400.0, 1, "no-leap-now");
+    check(&mut guard, in_the_morning, 60.0, 1, "no-leap-now");
+    check(&mut guard, LEAP, 0.1, 0, "few-sources");
+    check(&mut guard, LEAP, 0.1, 1, "permitted");
+    check(&mut guard, LEAP, 0.0, 1, "leap-taken");
+    let octets = guard.to_octets();
+    let mut again = Guard::from_octets(rules, LIFE, &octets, at(2.0)).expect("as written");
+    check(&mut again, LEAP, 0.0, 1, "leap-taken");
+    let mut other = Guard::new(rules, LIFE, at(0.0));
+    check(&mut other, left_out, -1.0, 1, "permitted");
+}
+
+#[test]
+fn an_account_from_before_leap_seconds_were_noted_is_read() {
+    let mut guard = Guard::new(rules(), LIFE, at(0.0));
+    let octets = guard.to_octets();
+    // The time noted stands between the time recorded and the budgets.
+    let noted = 1 + 32 + 4 * 8 + 4 + 1 + 12;
+    let old = [&[1], &octets[1..noted], &octets[noted + 12..]].concat();
+    let mut read = Guard::from_octets(rules(), LIFE, &old, at(0.0)).expect("version 1");
+    assert_eq!(read.to_octets(), octets);
+}

@@ -57,6 +57,13 @@ impl Record {
         }
     }
 
+    /// An answer came, whether or not anything can be learned from it.
+    pub(super) fn note_answer(&mut self, now: Reading) {
+        self.reach = self.reach << 1 | 1;
+        self.asked = self.asked.saturating_add(1);
+        self.last_answer = Some(now.mono);
+    }
+
     /// Learns from an answer what can be learned without the other sources.
     pub(super) fn take(
         &mut self,
@@ -66,11 +73,9 @@ impl Record {
         now: Reading,
         initial_frequency: (f64, f64),
     ) {
-        self.reach = self.reach << 1 | 1;
-        self.asked = self.asked.saturating_add(1);
+        self.note_answer(now);
         self.samples = self.samples.saturating_add(1);
         self.last = Some(*sample);
-        self.last_answer = Some(now.mono);
         measured.way = self.path.learn_delay(measured.round_trip_s);
         match &mut self.track {
             Some(track) => {
