@@ -7,15 +7,15 @@ mod unit_file;
 
 use std::time::Duration;
 
-use crate::child;
 use crate::report::Tally;
 use crate::test::Wish;
 use crate::workspace::{self, Metadata};
+use crate::{child, supply};
 
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs every check; each counts once.
-pub fn run(_wish: &Wish) -> Tally {
+pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     let cargo = |arguments: &[&str]| {
         let mut command = workspace::cargo();
@@ -50,6 +50,7 @@ pub fn run(_wish: &Wish) -> Tally {
             }
         }
     }
+    supply::check(&mut tally);
     match tracked::Files::read() {
         Err(problem) => tally.record("tracked files", Err(problem)),
         Ok(files) => {
@@ -59,6 +60,9 @@ pub fn run(_wish: &Wish) -> Tally {
             tally.record("links in documents lead somewhere", files.check_links());
             tally.record("tests named in documents exist", files.check_named_tests());
         }
+    }
+    if wish.long {
+        supply::check_build(&mut tally);
     }
     tally
 }

@@ -20,6 +20,7 @@ mod report;
 mod requirements;
 mod safety;
 mod sim;
+mod supply;
 mod test;
 mod unit;
 mod workspace;
@@ -43,6 +44,10 @@ enum Chore {
     Bench(bench::Arguments),
     /// Write docs/requirements.md from a run of the requirement checks
     Requirements,
+    /// Build the programs as they are shipped, with their bill of materials and digests
+    Dist(supply::DistArguments),
+    /// Print the bill of materials of the shipped programs (CycloneDX, JSON)
+    Sbom,
     /// Make the root with other people's programs and say where it is
     Peers,
 }
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Requirements => requirements::write(),
+        Chore::Dist(arguments) => supply::dist(&arguments),
+        Chore::Sbom => supply::print_bill(),
         Chore::Peers => peers::show(),
     };
     match result {

@@ -29,6 +29,12 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Where cargo keeps what it downloaded and installed.
+pub fn cargo_home() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");
+    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
+}
+
 /// How the names of variables begin that cargo sets for the package it runs.
 const OF_OUR_PACKAGE: [&str; 5] =
     ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
