@@ -21,7 +21,8 @@ pub enum Action {
         /// The question.
         datagram: Vec<u8>,
     },
-    /// Find the addresses of this name, then call [`handle_resolved`](crate::Sources::handle_resolved) with the same endpoint.
+    /// Find the addresses of this name, then call [`handle_resolved`](crate::Sources::handle_resolved) with the same endpoint and
+    /// family.
     Resolve {
         /// The name, and the port the addresses are to have.
         endpoint: Endpoint,

@@ -113,6 +113,27 @@ impl Association {
         }
     }
 
+    /// The datagram of the last [`Output::Transmit`] did not leave this machine: there is no way to the server's address. The question is
+    /// closed at once, and what it would have spent is unspent.
+    pub fn handle_not_sent(&mut self, now: Mono) {
+        let Some(outstanding) = self.outstanding.take() else { return };
+        if let (Some(protection), Some(question)) = (&mut self.protection, outstanding.question) {
+            protection.not_sent(question);
+        }
+        self.outputs.push_back(Output::Unanswered);
+        self.schedule.not_sent(now);
+        self.end_if_complete();
+    }
+
+    /// Wants keys established anew, as soon as the backoff lets it: where to ask may have changed. Not again before that is done.
+    pub fn renew_keys(&mut self, now: Mono) {
+        if let Some(protection) = &mut self.protection
+            && protection.renew()
+        {
+            self.schedule.begin_burst(1, Duration::ZERO, now);
+        }
+    }
+
     /// Takes another interval between questions, as far as the limits of a [`Plan::Polled`] and the server's wishes let it.
     pub fn set_interval(&mut self, interval: Duration, now: Mono) {
         if let Plan::Polled(_) = self.settings.plan {
@@ -236,6 +257,12 @@ impl Association {
         self.schedule.unanswered_in_a_row()
     }
 
+    /// Questions since the last answer that did not leave this machine ([`handle_not_sent`](Self::handle_not_sent)).
+    #[must_use]
+    pub fn unsent(&self) -> u32 {
+        self.schedule.unsent()
+    }
+
     /// From one question to the next, outside bursts.
     #[must_use]
     pub fn interval(&self) -> Duration {
@@ -343,7 +370,7 @@ impl Association {
             } else if self.settings.plan.is_counted() {
                 return self.give_up(GiveUp::CookiesRefused);
             } else {
-                protection.renew();
+                let _ = protection.renew();
             }
         }
         self.end_if_complete();

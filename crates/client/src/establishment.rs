@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::KeFailure;
 use crate::resolve::{Family, Unresolved, resolve, resolve_negotiated};
+use crate::socket::first_reachable;
 
 /// A key-establishment server and what is asked of it (RFC 8915 §4).
 #[derive(Clone)]
@@ -215,8 +216,8 @@ async fn ntp_server(
         Err(_) if family != Family::Any => resolve_negotiated(server, port, Family::Any).await,
         found => found,
     }?;
-    let first = addresses.first().copied().unwrap_or(ke_server);
-    check_redirection(first, ke_server)
+    let open = first_reachable(&addresses).or(addresses.first().copied());
+    check_redirection(open.unwrap_or(ke_server), ke_server)
 }
 
 /// A key-establishment server may send us elsewhere, but not make us send to places it cannot reach itself.

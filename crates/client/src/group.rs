@@ -26,8 +26,9 @@ pub(crate) struct Group {
 enum Lookup {
     /// There is no name to resolve.
     Needless,
-    /// To be asked for at `at`, or sooner if it is needed, but not before `not_before`; `failures` so far in a row.
-    Due { at: Mono, not_before: Mono, failures: u32 },
+    /// To be asked for at `at`; not before `not_before` where more servers are wanted, and not before `soonest` whatever happens.
+    /// `failures` so far in a row.
+    Due { at: Mono, not_before: Mono, soonest: Mono, failures: u32 },
     /// Asked for.
     Running { failures: u32 },
 }
@@ -39,7 +40,11 @@ impl Group {
             SourceKind::Server(endpoint) | SourceKind::Pool { name: endpoint, .. } => {
                 match known(endpoint) {
                     Some(peer) => (vec![peer], Lookup::Needless),
-                    None => (Vec::new(), Lookup::Due { at: now, not_before: now, failures: 0 }),
+                    None => {
+                        let due =
+                            Lookup::Due { at: now, not_before: now, soonest: now, failures: 0 };
+                        (Vec::new(), due)
+                    }
                 }
             }
             SourceKind::Nts(host) => (vec![Peer::KeyServer(host.clone())], Lookup::Needless),
@@ -75,8 +80,10 @@ impl Group {
     }
 
     /// Whether this is what the group waits to have resolved.
-    pub(crate) fn awaits(&self, endpoint: &Endpoint) -> bool {
-        matches!(self.lookup, Lookup::Running { .. }) && self.name() == Some(endpoint)
+    pub(crate) fn awaits(&self, endpoint: &Endpoint, family: Family) -> bool {
+        matches!(self.lookup, Lookup::Running { .. })
+            && self.name() == Some(endpoint)
+            && self.spec.family == family
     }
 
     /// The resolver has spoken; nothing found counts as a failure.
@@ -84,11 +91,19 @@ impl Group {
         let Lookup::Running { failures } = self.lookup else { return };
         if found.is_empty() {
             let wait = (FIRST_RETRY * (1 << failures.min(16))).min(LONGEST_RETRY);
-            let at = now + wait;
-            self.lookup = Lookup::Due { at, not_before: at, failures: failures.saturating_add(1) };
+            let (at, soonest) = (now + wait, now + wait.min(HASTENED_RETRY));
+            let failures = failures.saturating_add(1);
+            self.lookup = Lookup::Due { at, not_before: at, soonest, failures };
             return;
         }
-        self.lookup = Lookup::Due { at: now + REFRESH, not_before: now + AGAIN, failures: 0 };
+        // To look up the number of an interface costs nobody anything.
+        let again = if self.has_zone() { FIRST_RETRY } else { AGAIN };
+        self.lookup = Lookup::Due {
+            at: now + REFRESH,
+            not_before: now + again,
+            soonest: now + FIRST_RETRY,
+            failures: 0,
+        };
         self.detours_left = found.len().min(MOST_CANDIDATES);
         self.candidates.clear();
         for address in found {
@@ -106,11 +121,22 @@ impl Group {
         }
     }
 
-    /// Wants the name resolved at once: what kept it from being resolved may be over.
+    /// Wants the name resolved soon: what kept it from being resolved may be over.
     pub(crate) fn look_up_now(&mut self, now: Mono) {
-        if let Lookup::Due { at, .. } = &mut self.lookup {
-            *at = (*at).min(now);
+        if let Lookup::Due { at, soonest, .. } = &mut self.lookup {
+            *at = (*at).min((*soonest).max(now));
         }
+    }
+
+    /// Interfaces may have come, gone or changed their numbers: if the name has one in it, it is resolved soon.
+    pub(crate) fn look_up_zone(&mut self, now: Mono) {
+        if self.has_zone() {
+            self.look_up_now(now);
+        }
+    }
+
+    fn has_zone(&self) -> bool {
+        self.name().is_some_and(Endpoint::has_zone)
     }
 
     /// Whether another server may be tried soon in place of one that does not answer. As often as there are servers, until the
@@ -202,6 +228,8 @@ impl Group {
 
 /// After the first failure of a name, for instance because the network is not there yet; then twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
+/// Where there is a reason to hope, the next attempt comes so long after the last at the latest.
+const HASTENED_RETRY: Duration = Duration::from_secs(16);
 const LONGEST_RETRY: Duration = Duration::from_secs(1024);
 /// A name that resolved is resolved again after so long: two weeks, as chrony does.
 const REFRESH: Duration = Duration::from_secs(1_209_600);

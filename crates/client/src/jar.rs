@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 /// Unspent cookies for one server under one set of keys, oldest first.
 ///
-/// RFC 8915 §9.1: a cookie seen twice links two requests, so [`Jar::take`] is the only way out.
+/// RFC 8915 §9.1: a cookie seen twice links two requests, so [`Jar::take`] is the only way out, and only what nobody has seen comes
+/// back.
 #[derive(Default)]
 pub(crate) struct Jar {
     cookies: VecDeque<Vec<u8>>,
@@ -30,6 +31,13 @@ impl Jar {
     /// Takes a cookie for good.
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
         self.cookies.pop_front()
+    }
+
+    /// Takes back the cookie taken last, which never left this machine.
+    pub(crate) fn put_back(&mut self, cookie: Vec<u8>) {
+        if self.cookies.len() < JAR_SIZE {
+            self.cookies.push_front(cookie);
+        }
     }
 
     /// How many cookies are left.

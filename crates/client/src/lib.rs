@@ -43,6 +43,7 @@ mod socket;
 mod sources;
 mod spec;
 mod status;
+mod ways;
 
 pub use action::{Action, Removal, SourceEvent};
 pub use association::{Association, MAX_WAITING_OUTPUTS, Output};

@@ -47,6 +47,8 @@ struct KeyPair {
 pub(crate) struct Question {
     unique: [u8; UNIQUE_LEN],
     placeholders: usize,
+    /// What it spends.
+    cookie: Vec<u8>,
 }
 
 /// A kiss-o'-death that answers our question.
@@ -154,7 +156,7 @@ impl Protection {
             write_request(&mut buffer, header, &unique, &cookie, placeholders, &keys.c2s, nonce)
                 .ok()?;
         buffer.truncate(len);
-        Some((buffer, Question { unique, placeholders }))
+        Some((buffer, Question { unique, placeholders, cookie }))
     }
 
     /// The cookies in an answer that proves its origin and belongs to `question`.
@@ -224,9 +226,16 @@ impl Protection {
         }
     }
 
-    /// The server refuses our cookies: new keys are wanted.
-    pub(crate) fn renew(&mut self) {
-        self.refused = true;
+    /// New keys are wanted, because the server refuses our cookies or cannot be asked any more. Tells whether that is news.
+    pub(crate) fn renew(&mut self) -> bool {
+        !std::mem::replace(&mut self.refused, true)
+    }
+
+    /// A question did not leave this machine, so nobody has seen its cookie.
+    pub(crate) fn not_sent(&mut self, question: Question) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.jar.put_back(question.cookie);
+        }
     }
 
     pub(crate) fn cookies_left(&self) -> usize {

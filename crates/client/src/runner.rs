@@ -11,6 +11,7 @@ use std::time::Duration;
 use noonmark_clock::{Adjusted, Adjustment, ClockState, NotAdjusted, Reading, SourceId};
 use noonmark_nts::{Agreement, ClientTls, KeRequest};
 use noonmark_os::clock::{self, ClockWatch};
+use noonmark_os::route::{RouteWatch, Way};
 use noonmark_units::{Timestamp, UnixTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -22,7 +23,8 @@ use tracing::{debug, trace};
 use crate::establishment::{Established, EstablishmentError, KeServer};
 use crate::reference::reference_id_of;
 use crate::resolve::{Unresolved, resolve};
-use crate::socket::{Outlet, QuestionSocket, Seen, is_no_route};
+use crate::socket::{Outlet, QuestionSocket, Seen, has_way, is_no_route};
+use crate::ways::{Target, Ways};
 use crate::{Action, Endpoint, Family, SourceEvent, SourceSpec, Sources};
 
 /// Drives [`Sources`] over the network and by the machine's clock. It reads the clock and never sets it: what is to be done to it is
@@ -35,7 +37,10 @@ pub struct Runner {
     /// Whom key establishment with a certain server trusts instead.
     own_tls: BTreeMap<Endpoint, ClientTls>,
     certificate_floor: Option<UnixTime>,
-    watch: AsyncFd<Watch>,
+    watch: AsyncFd<Watched<ClockWatch>>,
+    /// `None` where the kernel tells nothing of routes.
+    routes: Option<AsyncFd<Watched<RouteWatch>>>,
+    ways: Ways,
     inputs: mpsc::Receiver<Input>,
     sender: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
@@ -85,7 +90,7 @@ enum Input {
     Sent { id: SourceId, question: u64, sent: Timestamp, from: Option<IpAddr> },
     Came { id: SourceId, datagram: Vec<u8>, received: Timestamp },
     NoRoute { id: SourceId },
-    Resolved { endpoint: Endpoint, found: Result<Vec<SocketAddr>, Unresolved> },
+    Resolved { endpoint: Endpoint, family: Family, found: Result<Vec<SocketAddr>, Unresolved> },
     Agreed { id: SourceId, outcome: Box<Result<(Agreement, Established), EstablishmentError>> },
 }
 
@@ -96,12 +101,17 @@ impl Runner {
     /// What the kernel answers when the clock is to be watched.
     pub fn new(sources: Sources, settings: RunnerSettings) -> io::Result<Self> {
         let (sender, inputs) = mpsc::channel(WAITING_INPUTS);
-        Ok(Self {
+        let routes = RouteWatch::new().and_then(|watch| Watched(watch).register());
+        let routes =
+            routes.inspect_err(|error| debug!(%error, "changes of routes go unnoticed")).ok();
+        let mut runner = Self {
             sources,
             settings,
             own_tls: BTreeMap::new(),
             certificate_floor: None,
-            watch: Watch(ClockWatch::new()?).register()?,
+            watch: Watched(ClockWatch::new()?).register()?,
+            routes,
+            ways: Ways::new(clock::monotonic()),
             inputs,
             sender,
             tasks: JoinSet::new(),
@@ -113,7 +123,9 @@ impl Runner {
             establishments: Arc::new(Semaphore::new(AT_ONCE)),
             is_adjusting: false,
             wanted: VecDeque::new(),
-        })
+        };
+        Target::ANYWHERE.into_iter().for_each(|target| runner.learn(target));
+        Ok(runner)
     }
 
     /// Works until something is wanted. Dropping the future loses nothing.
@@ -137,11 +149,6 @@ impl Runner {
             self.watch.get_mut().0.expect(*by);
         }
         self.sources.handle_adjusted(outcome, clock::reading());
-    }
-
-    /// The ways to the servers may have changed.
-    pub fn route_changed(&mut self) {
-        self.sources.handle_route_change(clock::reading());
     }
 
     /// Asks other sources from now on, and keeps the clock by other rules; what is known of those that stay is kept
@@ -211,9 +218,11 @@ impl Runner {
     /// Waits for one input and hands it over.
     async fn wait(&mut self) -> io::Result<()> {
         while self.tasks.try_join_next().is_some() {}
-        let (deadline, now) = (self.sources.deadline(), clock::reading());
+        let now = clock::reading();
+        let deadline = self.sources.deadline().min(self.ways.deadline());
         if deadline <= now.mono {
             // Before any input, so that a flood of these does not keep time from passing.
+            self.look_at_ways(now);
             self.sources.handle_timeout(now);
             return Ok(());
         }
@@ -234,6 +243,13 @@ impl Runner {
                 }
             }
             Some(input) = self.inputs.recv() => self.take(input),
+            heard = hear(&mut self.routes) => match heard {
+                Ok(()) => self.ways.note_change(clock::monotonic()),
+                Err(error) => {
+                    debug!(%error, "changes of routes go unnoticed from now on");
+                    self.routes = None;
+                }
+            },
             () = timer => self.sources.handle_timeout(clock::reading()),
         }
         Ok(())
@@ -254,13 +270,16 @@ impl Runner {
             Input::Came { id, datagram, received } => {
                 self.sources.handle_datagram(id, &datagram, received, now);
             }
-            Input::NoRoute { id } => self.sources.handle_no_route(id, now),
-            Input::Resolved { endpoint, found } => {
+            Input::NoRoute { id } => {
+                let outlet = &self.settings.outlet;
+                self.sources.handle_no_route(id, |server| has_way(outlet, server), now);
+            }
+            Input::Resolved { endpoint, family, found } => {
                 let found = found.unwrap_or_else(|error| {
                     self.wanted.push_back(Wanted::Unresolved(error));
                     Vec::new()
                 });
-                self.sources.handle_resolved(&endpoint, &found, now);
+                self.sources.handle_resolved(&endpoint, family, &found, now);
             }
             Input::Agreed { id, outcome } => match *outcome {
                 Ok((agreement, established)) => {
@@ -274,6 +293,27 @@ impl Runner {
                 }
             },
         }
+    }
+
+    /// If something changed a moment ago: has the way to a server become another?
+    fn look_at_ways(&mut self, now: Reading) {
+        if self.ways.deadline() > now.mono {
+            return;
+        }
+        let targets = self.sources.addresses().map(Target::of).chain(Target::ANYWHERE).collect();
+        let Self { ways, routes, .. } = self;
+        let changed = ways.look(&targets, |target| way(routes, target), now.mono);
+        trace!(?changed, "interfaces, addresses or routes have changed");
+        let has_changed = |server: Option<SocketAddr>| match server {
+            Some(server) => changed.contains(&Target::of(server)),
+            None => !changed.is_empty(),
+        };
+        self.sources.handle_route_change(has_changed, now);
+    }
+
+    fn learn(&mut self, target: Target) {
+        let Self { ways, routes, .. } = self;
+        ways.learn(target, || way(routes, target));
     }
 
     /// An address of ours is what servers that follow us call us. Not those of this host alone, which many have.
@@ -292,6 +332,7 @@ impl Runner {
         self.asked += 1;
         let question = self.asked;
         self.questions.insert(id, question);
+        self.learn(Target::of(to));
         // Asked here and now, not when the task gets its turn: the sources count from this instant.
         match QuestionSocket::ask(&self.settings.outlet, to, &datagram) {
             Ok((socket, sent)) => {
@@ -327,7 +368,7 @@ impl Runner {
             // The system's resolver takes a thread for each name, and as long as it likes.
             let _permit = permits.acquire_owned().await;
             let found = resolve(&endpoint.host, endpoint.port, family).await;
-            let _ = sender.send(Input::Resolved { endpoint, found }).await;
+            let _ = sender.send(Input::Resolved { endpoint, family, found }).await;
         });
     }
 
@@ -370,16 +411,40 @@ impl Runner {
     }
 }
 
-/// The watch as tokio waits for it.
-struct Watch(ClockWatch);
+/// Word of a change of interfaces, addresses or routes; never any without a watch. Cancelling it loses nothing.
+async fn hear(routes: &mut Option<AsyncFd<Watched<RouteWatch>>>) -> io::Result<()> {
+    let Some(watch) = routes else { return std::future::pending().await };
+    loop {
+        let mut ready = watch.readable_mut().await?;
+        let heard = ready.get_inner_mut().0.look()?;
+        if !heard.unfinished {
+            ready.clear_ready();
+        }
+        if heard.changed {
+            return Ok(());
+        }
+    }
+}
 
-impl AsRawFd for Watch {
+/// The way to a target as the kernel has it now.
+fn way(routes: &mut Option<AsyncFd<Watched<RouteWatch>>>, target: Target) -> Option<Way> {
+    let watch = &mut routes.as_mut()?.get_mut().0;
+    watch.way_to(target.address, target.interface).unwrap_or_else(|error| {
+        debug!(?target, %error, "the kernel does not say which way it takes");
+        None
+    })
+}
+
+/// A watch as tokio waits for it.
+struct Watched<T>(T);
+
+impl<T: AsFd> AsRawFd for Watched<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
     }
 }
 
-impl Watch {
+impl<T: AsFd> Watched<T> {
     #[expect(
         deprecated,
         reason = "its successor is unsafe; this descriptor is owned and stays the same, which is all it asks"

@@ -25,6 +25,8 @@ pub(crate) struct Schedule {
     asked: u32,
     reach: u8,
     unanswered_in_a_row: u32,
+    /// Questions since the last answer that did not leave this machine.
+    unsent: u32,
     /// Of the last good answer.
     round_trip: Option<Span>,
 }
@@ -62,6 +64,7 @@ impl Schedule {
             asked: 0,
             reach: 0,
             unanswered_in_a_row: 0,
+            unsent: 0,
             round_trip: None,
         }
     }
@@ -76,6 +79,10 @@ impl Schedule {
 
     pub(crate) const fn unanswered_in_a_row(&self) -> u32 {
         self.unanswered_in_a_row
+    }
+
+    pub(crate) const fn unsent(&self) -> u32 {
+        self.unsent
     }
 
     /// What a question says of our interval, log2 s rounded; 0 outside a polled plan.
@@ -167,6 +174,7 @@ impl Schedule {
     pub(crate) fn answered(&mut self, round_trip: Span, now: Mono) {
         self.reach = self.reach << 1 | 1;
         self.unanswered_in_a_row = 0;
+        self.unsent = 0;
         self.round_trip = Some(round_trip);
         self.lower_floor();
         if let Some(burst) = &mut self.burst {
@@ -180,10 +188,20 @@ impl Schedule {
         }
     }
 
+    /// A question did not leave this machine, which says nothing of the server.
+    pub(crate) fn not_sent(&mut self, now: Mono) {
+        self.unsent = self.unsent.saturating_add(1);
+        self.missed(now);
+    }
+
     /// A question got none.
     pub(crate) fn unanswered(&mut self, now: Mono) {
-        self.reach <<= 1;
         self.unanswered_in_a_row = self.unanswered_in_a_row.saturating_add(1);
+        self.missed(now);
+    }
+
+    fn missed(&mut self, now: Mono) {
+        self.reach <<= 1;
         if matches!(self.plan, Plan::Polled(_)) && self.burst.is_none() {
             self.reschedule(now);
         }

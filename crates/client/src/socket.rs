@@ -125,11 +125,12 @@ enum Taken {
 /// The first of `servers` this machine has a route to. Sends nothing.
 #[must_use]
 pub fn first_reachable(servers: &[SocketAddr]) -> Option<SocketAddr> {
-    let has_route = |server: &&SocketAddr| {
-        StdSocket::bind(Outlet::default().towards(**server))
-            .is_ok_and(|socket| socket.connect(**server).is_ok())
-    };
-    servers.iter().find(has_route).copied()
+    servers.iter().find(|server| has_way(&Outlet::default(), **server)).copied()
+}
+
+/// Whether a question to `server` could leave this machine. Sends nothing.
+pub(crate) fn has_way(outlet: &Outlet, server: SocketAddr) -> bool {
+    StdSocket::bind(outlet.towards(server)).is_ok_and(|socket| socket.connect(server).is_ok())
 }
 
 /// Whether the network says that there is no way to an address at all.
@@ -138,10 +139,11 @@ pub(crate) fn is_no_route(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkDown
             | io::ErrorKind::AddrNotAvailable
             | io::ErrorKind::Unsupported
             | io::ErrorKind::InvalidInput
-    ) || error.raw_os_error() == Some(AF_NOT_SUPPORTED)
+    ) || matches!(error.raw_os_error(), Some(AF_NOT_SUPPORTED | NO_DEVICE | NO_SUCH_DEVICE))
 }
 
 /// Our clock.
@@ -151,5 +153,8 @@ fn now() -> Timestamp {
 
 /// `EAFNOSUPPORT`, for which the standard library has no name: IPv6 is switched off.
 const AF_NOT_SUPPORTED: i32 = 97;
+/// `ENODEV` and `ENXIO`: the interface in a link-local address is not there.
+const NO_DEVICE: i32 = 19;
+const NO_SUCH_DEVICE: i32 = 6;
 /// An answer is no longer than its question, which is at most 1232 octets; peers that pad get some room.
 const LONGEST_ANSWER: usize = 2048;

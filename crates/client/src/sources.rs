@@ -21,8 +21,10 @@ use crate::group::Group;
 use crate::keep::Keep;
 use crate::kept::{self, Kept};
 use crate::member::{Member, Peer, sample};
+use crate::ways::Target;
 use crate::{
-    Action, Endpoint, KeFailure, Output, Refusal, Removal, SourceEvent, SourceSpec, SourceStatus,
+    Action, Endpoint, Family, KeFailure, Output, Refusal, Removal, SourceEvent, SourceSpec,
+    SourceStatus,
 };
 
 /// The whole of keeping time from servers, without sockets, clocks or resolver: every association, which servers are asked for a
@@ -119,27 +121,57 @@ impl<K: Keep> Sources<K> {
         self.finish(now);
     }
 
-    /// The datagram of the last [`Action::Transmit`] of this source could not be sent: there is no way to its address.
-    pub fn handle_no_route(&mut self, id: SourceId, now: Reading) {
+    /// The datagram of the last [`Action::Transmit`] of this source could not be sent: there is no way to its address. `has_way` says
+    /// whether there is one to another address.
+    ///
+    /// Another server of the same name to which there is one, perhaps of the other address family, is asked at once. Without such a
+    /// server the question counts as unanswered, and nothing was spent on it.
+    pub fn handle_no_route(
+        &mut self,
+        id: SourceId,
+        has_way: impl Fn(SocketAddr) -> bool,
+        now: Reading,
+    ) {
         let Some(place) = self.members.iter().position(|member| member.id == id) else { return };
         let Some(member) = self.members.get(place) else { return };
-        // One that has answered may answer again; one that never has gives way to another address, perhaps of another family.
-        let (group, peer) = (member.group, member.peer.clone());
-        if member.last.is_none()
-            && self.has_candidate(group, now)
-            && self.groups.get_mut(group).is_some_and(Group::take_detour)
-        {
+        let (group, peer, server) = (member.group, member.peer.clone(), member.address);
+        let is_open = |other: &Peer| {
+            *other != peer && matches!(other, Peer::Address(address) if has_way(*address))
+        };
+        if self.has_candidate(group, is_open, now) {
             self.remove(place, Removal::NoRoute, now);
-            self.fill_group(group, Some(&peer), now);
+            self.fill_group(group, is_open, now);
+        } else {
+            let is_other = |target: &Target| {
+                server.is_some_and(|server| server.is_ipv4() != target.address.is_ipv4())
+                    && has_way(SocketAddr::new(target.address, NTP_PORT))
+            };
+            let is_elsewhere = Target::ANYWHERE.iter().any(is_other);
+            if let Some(member) = self.members.get_mut(place) {
+                member.association.handle_not_sent(now.mono);
+                // Key establishment finds its own way, and names an address that goes with it.
+                if is_elsewhere {
+                    member.association.renew_keys(now.mono);
+                }
+            }
+            if let Some(group) = self.groups.get_mut(group) {
+                group.look_up_again(now.mono);
+            }
         }
         self.finish(now);
     }
 
-    /// The resolver answered an [`Action::Resolve`]; no address means that it knows none now.
-    pub fn handle_resolved(&mut self, endpoint: &Endpoint, found: &[SocketAddr], now: Reading) {
+    /// The resolver answered an [`Action::Resolve`]; no address means that it knows none of this family now.
+    pub fn handle_resolved(
+        &mut self,
+        endpoint: &Endpoint,
+        family: Family,
+        found: &[SocketAddr],
+        now: Reading,
+    ) {
         for place in 0..self.groups.len() {
-            let Some(group) = self.groups.get_mut(place).filter(|group| group.awaits(endpoint))
-            else {
+            let group = self.groups.get_mut(place);
+            let Some(group) = group.filter(|group| group.awaits(endpoint, family)) else {
                 continue;
             };
             group.resolved(found, now.mono);
@@ -215,13 +247,31 @@ impl<K: Keep> Sources<K> {
         self.settle(now);
     }
 
-    /// The ways to the servers may have changed: an interface or a route came or went.
-    pub fn handle_route_change(&mut self, now: Reading) {
-        self.forget_questions(now);
-        for group in &mut self.groups {
-            group.allow_detours();
+    /// An interface, an address or a route of this machine came, went or changed; `has_changed` says whether another way leads to a
+    /// server than before, or, for one whose address is not known, whether any way of note is another.
+    ///
+    /// What was learned over another way is worth little, so these servers are asked anew. Names that do not resolve, and addresses on a
+    /// link by the name of an interface, are looked up.
+    pub fn handle_route_change(
+        &mut self,
+        has_changed: impl Fn(Option<SocketAddr>) -> bool,
+        now: Reading,
+    ) {
+        for place in 0..self.members.len() {
+            let Some(member) = self.members.get_mut(place) else { continue };
+            if has_changed(member.address) {
+                member.association.forget_question(now.mono);
+                self.burst(place, now);
+            }
         }
-        self.burst_all(now);
+        if has_changed(None) {
+            for group in &mut self.groups {
+                group.allow_detours();
+            }
+        }
+        for group in &mut self.groups {
+            group.look_up_zone(now.mono);
+        }
         self.look_up_waiting(now);
         self.settle(now);
     }
@@ -295,6 +345,11 @@ impl<K: Keep> Sources<K> {
         all
     }
 
+    /// Where questions go, all sources together.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.members.iter().filter_map(|member| member.address)
+    }
+
     /// The address a source is asked at; `None` if it is not known, or the source is not.
     #[must_use]
     pub fn address(&self, id: SourceId) -> Option<SocketAddr> {
@@ -311,7 +366,7 @@ impl<K: Keep> Sources<K> {
         self.settle(now);
         self.replace_members(now);
         for group in 0..self.groups.len() {
-            self.fill_group(group, None, now);
+            self.fill_group(group, |_| true, now);
         }
         self.settle(now);
     }
@@ -417,7 +472,8 @@ impl<K: Keep> Sources<K> {
     fn note_reach(&mut self, place: usize) {
         let Some(member) = self.members.get_mut(place) else { return };
         let is_reachable = member.association.reach() != 0;
-        let is_silent = member.association.unanswered_in_a_row() >= 8;
+        let missed = member.association.unanswered_in_a_row() + member.association.unsent();
+        let is_silent = !is_reachable && missed >= 8;
         let before = member.told_reachable;
         let id = member.id;
         if is_reachable && before != Some(true) {
@@ -444,9 +500,14 @@ impl<K: Keep> Sources<K> {
 
     /// A few questions to everybody: what was known is worth nothing any more.
     fn burst_all(&mut self, now: Reading) {
-        let Self { members, random, .. } = self;
-        for member in members {
-            let start = now.mono + random.up_to(STAGGER);
+        for place in 0..self.members.len() {
+            self.burst(place, now);
+        }
+    }
+
+    fn burst(&mut self, place: usize, now: Reading) {
+        let start = now.mono + self.random.up_to(STAGGER);
+        if let Some(member) = self.members.get_mut(place) {
             member.association.burst(BURST_QUESTIONS, BURST_SPACING, start);
         }
     }
@@ -486,6 +547,8 @@ impl SharedRandom {
 const REST: Duration = Duration::from_secs(86_400);
 /// Spread of the first questions of different sources.
 const STAGGER: Duration = Duration::from_secs(1);
+/// The registered port of NTP.
+const NTP_PORT: u16 = 123;
 const BURST_QUESTIONS: u32 = 4;
 const BURST_SPACING: Duration = Duration::from_secs(2);
 /// How many actions may wait before further events are left out.

@@ -133,6 +133,11 @@ impl Endpoint {
         Self { host: host.into(), port }
     }
 
+    /// Whether the host is an address on a link, with the name of the interface (`fe80::1%eth0`, RFC 4007 §11).
+    pub(crate) fn has_zone(&self) -> bool {
+        self.host.contains('%')
+    }
+
     /// The address, if the host is one and needs no resolver. One with a zone (`fe80::1%eth0`) does: only the system knows
     /// the number of its interface.
     pub(crate) fn address(&self) -> Option<SocketAddr> {

@@ -44,7 +44,7 @@ impl<K: Keep> Sources<K> {
             let (group, peer) = (member.group, member.peer.clone());
             let rests_until = member.association.next_question() + REST;
             let is_new = now.mono.since(member.added_at) < LEAST_TIME;
-            if self.has_candidate(group, now)
+            if self.has_candidate(group, |_| true, now)
                 // Where nobody answers, going round faster helps nobody.
                 && (!is_new || self.groups.get_mut(group).is_some_and(Group::take_detour))
             {
@@ -53,12 +53,12 @@ impl<K: Keep> Sources<K> {
                     group.rest(peer.clone(), now.mono + REST, now.mono);
                 }
                 // Its place must not go to itself.
-                self.fill_group(group, Some(&peer), now);
+                self.fill_group(group, |other| *other != peer, now);
             } else if let Removal::GaveUp(_) = why
                 && now.mono >= rests_until
             {
                 self.remove(place, why, now);
-                self.fill_group(group, None, now);
+                self.fill_group(group, |_| true, now);
             } else if let Some(group) = self.groups.get_mut(group) {
                 group.look_up_again(now.mono);
             }
@@ -94,12 +94,17 @@ impl<K: Keep> Sources<K> {
         (is_oldest && now.mono >= turn_at).then_some(Removal::Turn)
     }
 
-    /// Whether the group knows a server that nobody asks.
-    pub(super) fn has_candidate(&self, group: usize, now: Reading) -> bool {
+    /// Whether the group knows a server that will do and that nobody asks.
+    pub(super) fn has_candidate(
+        &self,
+        group: usize,
+        will_do: impl Fn(&Peer) -> bool,
+        now: Reading,
+    ) -> bool {
         let Self { groups, members, .. } = self;
-        groups.get(group).is_some_and(|group| {
-            group.candidates(now.mono).any(|peer| !members.iter().any(|member| member.is_at(peer)))
-        })
+        let is_free =
+            |peer: &&Peer| will_do(peer) && !members.iter().any(|member| member.is_at(peer));
+        groups.get(group).is_some_and(|group| group.candidates(now.mono).any(|peer| is_free(&peer)))
     }
 
     /// Ends members whose name stands for other servers now; a pool's name names other servers every time.
@@ -130,8 +135,13 @@ impl<K: Keep> Sources<K> {
         }
     }
 
-    /// Asks as many servers as are wanted and known.
-    pub(super) fn fill_group(&mut self, place: usize, not: Option<&Peer>, now: Reading) {
+    /// Asks as many servers as are wanted, known, and will do.
+    pub(super) fn fill_group(
+        &mut self,
+        place: usize,
+        will_do: impl Fn(&Peer) -> bool,
+        now: Reading,
+    ) {
         loop {
             let Self { groups, members, .. } = self;
             let Some(group) = groups.get_mut(place) else { return };
@@ -140,7 +150,7 @@ impl<K: Keep> Sources<K> {
                 return;
             }
             let is_free =
-                |peer: &Peer| Some(peer) != not && !members.iter().any(|member| member.is_at(peer));
+                |peer: &Peer| will_do(peer) && !members.iter().any(|member| member.is_at(peer));
             let Some(peer) = group.next_candidate(now.mono, is_free) else {
                 // A pool that is not full looks for more from time to time.
                 group.look_up_again(now.mono);

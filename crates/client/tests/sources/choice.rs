@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use noonmark_client::{Action, Endpoint, KeFailure, SourceKind, Sources};
+use noonmark_client::{Action, Endpoint, Family, KeFailure, SourceKind, Sources};
 use noonmark_clock::{Reading, SourceId};
 use noonmark_units::{Mono, Precision, Span, Timestamp};
 use proptest::prelude::*;
@@ -76,7 +76,7 @@ proptest! {
                 Input::Resolved(count) => {
                     let found: Vec<_> =
                         (0..count).map(|n| format!("198.51.100.{n}:123").parse().expect("address")).collect();
-                    sources.handle_resolved(&name, &found, now);
+                    sources.handle_resolved(&name, Family::Any, &found, now);
                 }
                 Input::Failure(id) => {
                     sources.handle_ke_failure(SourceId(id.into()), KeFailure::Unreachable, now);
@@ -87,8 +87,8 @@ proptest! {
                     sources.handle_step(by, now);
                 }
                 Input::Resume => sources.handle_resume(now),
-                Input::Route => sources.handle_route_change(now),
-                Input::NoRoute(id) => sources.handle_no_route(SourceId(id.into()), now),
+                Input::Route => sources.handle_route_change(|_| true, now),
+                Input::NoRoute(id) => sources.handle_no_route(SourceId(id.into()), |_| id % 2 == 0, now),
             }
             while let Some(action) = sources.poll_output() {
                 count += 1;

@@ -41,7 +41,7 @@ fn whatever_makes_the_past_worthless_is_followed_by_four_questions() {
     });
     check("route", |world| {
         let reading = world.reading();
-        world.sources.handle_route_change(reading);
+        world.sources.handle_route_change(|_| true, reading);
     });
 }
 
@@ -139,7 +139,7 @@ fn a_network_that_comes_back_is_a_reason_to_establish_keys_at_once() {
     world.key_servers.insert("nts.example".to_owned(), Ok(server));
     world.servers.insert(server, Manner::Answers);
     let reading = world.reading();
-    world.sources.handle_route_change(reading);
+    world.sources.handle_route_change(|_| true, reading);
     world.carry_out();
     world.run(Duration::from_secs(20));
     assert_eq!(world.establishments.len(), before + 1);

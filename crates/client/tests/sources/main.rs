@@ -3,5 +3,6 @@
 mod choice;
 mod events;
 mod members;
+mod network;
 mod reconfiguration;
 mod world;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use noonmark_client::{
-    Action, Endpoint, KeFailure, Keep, SourceEvent, SourceKind, SourceSpec, Sources,
+    Action, Endpoint, Family, KeFailure, Keep, SourceEvent, SourceKind, SourceSpec, Sources,
 };
 use noonmark_clock::{Adjusted, NotAdjusted, Output, Reading, Sample, SourceId, SourceOptions};
 use noonmark_nts::{Aead, Agreement, Random, SessionKeys};
@@ -182,7 +182,11 @@ impl World {
                 Action::Transmit { id, to, datagram } => {
                     self.questions.push((self.now, to, datagram.clone()));
                     match self.servers.get(&to).copied().unwrap_or(Manner::Silent) {
-                        Manner::NoRoute => self.sources.handle_no_route(id, reading),
+                        Manner::NoRoute => {
+                            let servers = &self.servers;
+                            let has_way = |to| servers.get(&to) != Some(&Manner::NoRoute);
+                            self.sources.handle_no_route(id, has_way, reading);
+                        }
                         manner => {
                             self.sources.handle_sent(id, reading.real);
                             if let Some(answer) = self.answer(manner, &datagram) {
@@ -191,10 +195,15 @@ impl World {
                         }
                     }
                 }
-                Action::Resolve { endpoint, .. } => {
+                Action::Resolve { endpoint, family } => {
                     self.lookups.push((self.now, endpoint.host.clone()));
-                    let found = self.names.get(&endpoint.host).cloned().unwrap_or_default();
-                    self.sources.handle_resolved(&endpoint, &found, reading);
+                    let mut found = self.names.get(&endpoint.host).cloned().unwrap_or_default();
+                    found.retain(|address| match family {
+                        Family::Any => true,
+                        Family::V4 => address.is_ipv4(),
+                        Family::V6 => address.is_ipv6(),
+                    });
+                    self.sources.handle_resolved(&endpoint, family, &found, reading);
                 }
                 Action::Rekey { id, endpoint, .. } => {
                     self.establishments.push((self.now, endpoint.host.clone()));
