@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::pace;
 use crate::path::Way;
 use crate::selection::{Rules, Selection, SourceState, Voice, select};
-use crate::tracking::{ClockState, SourceReport, Tracking};
+use crate::tracking::{ClockState, NO_BOUND, SourceReport, Tracking, UNKNOWN_BOUND};
 use crate::{
     Adjusted, Adjustment, Memory, NotAdjusted, Reading, Sample, Settings, SourceId, SourceOptions,
 };
@@ -232,6 +232,7 @@ impl Keeper {
             source.bounds_before.clear();
             source.track = None;
             source.pending = None;
+            source.measured = None;
             source.asked = 0;
         }
         self.burst(|_| true, 4, BURST_SPACING);
@@ -350,6 +351,14 @@ impl Keeper {
             reach: source.reach,
             last_answer: source.last_answer,
             offset: source.last_offset,
+            offset_now: source.measured.map_or(Span::ZERO, |measured| {
+                let moved_s = motion.frequency * (raw_s - measured.at_s);
+                self.error_of(measured.offset_s + moved_s, raw_s, now)
+            }),
+            offset_sigma: source.measured.map_or(UNKNOWN_BOUND, |measured| {
+                let variance = source.path.law(measured.round_trip_s).variance();
+                Span::from_seconds_f64(variance.sqrt())
+            }),
             distance: source.bounds.map_or(UNKNOWN_BOUND, |bounds| {
                 Span::from_seconds_f64(bounds.at(raw_s, &motion).half_s())
             }),
@@ -695,7 +704,3 @@ const UPDATES_IN_A_HURRY: u32 = 4;
 const UNHURRIED_SLEW: f64 = 9e-5;
 /// When a slew is looked at again at the latest, s.
 const LONGEST_SLEW_S: f64 = 1000.0;
-/// As RFC 5905 has it (`MAXDISP`): nothing is known.
-const UNKNOWN_BOUND: Span = Span::from_seconds(16);
-/// Seventeen years: before anything was heard the clock may be anywhere, as far as stamps without an era can say.
-const NO_BOUND: Span = Span::from_seconds(1 << 29);

@@ -46,6 +46,25 @@ pub struct Tracking {
     pub updates: u32,
 }
 
+impl Tracking {
+    /// Whether anything is known of the offset; without that it is zero, and its standard deviation 16 s.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        self.offset_sigma < UNKNOWN_BOUND
+    }
+
+    /// Whether anything is known of where true time lies; without that the bounds are years apart.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.latest - self.earliest < NO_BOUND
+    }
+}
+
+/// As RFC 5905 has it (`MAXDISP`): nothing is known.
+pub(crate) const UNKNOWN_BOUND: Span = Span::from_seconds(16);
+/// Seventeen years: before anything was heard the clock may be anywhere, as far as stamps without an era can say.
+pub(crate) const NO_BOUND: Span = Span::from_seconds(1 << 29);
+
 /// Whether the clock follows anything.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClockState {
@@ -72,9 +91,13 @@ pub struct SourceReport {
     pub reach: u8,
     /// When its last answer came.
     pub last_answer: Option<Mono>,
-    /// The server's time minus the system clock, in the last answer.
+    /// The server's time minus the system clock as the last answer measured it, when it came.
     pub offset: Span,
-    /// Half the width of the interval its answers allow.
+    /// The same as it is now: what was done to the clock since then, and how fast it runs, taken into account.
+    pub offset_now: Span,
+    /// Standard deviation of what chance adds to one such measurement, as learned of the way; nothing of what an asymmetric way adds.
+    pub offset_sigma: Span,
+    /// Half the width of the interval its answers allow; 16 s if nothing is known.
     pub distance: Span,
     /// The least round trip seen on the way to it.
     pub delay: Span,

@@ -671,3 +671,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_source_measured_is_also_told_as_it_is_now() {
+    let mut world = World::new(Settings::default(), 0.05, 5e-5, &[GOOD]);
+    world.refuses = true;
+    world.run(2000.0);
+    let now = world.reading();
+    let report = world.keeper.sources(now).remove(0);
+    let age_s = now.mono.since(report.last_answer.expect("answers came")).as_secs_f64();
+    assert!(age_s > 0.1, "{age_s}");
+    let (then_s, now_s) = (report.offset.as_seconds_f64(), report.offset_now.as_seconds_f64());
+    assert!((now_s + world.offset_s()).abs() < 1e-3, "{now_s} and {}", world.offset_s());
+    assert!((then_s - now_s).abs() > 5e-4, "slewed since: {then_s} and {now_s}");
+    let sigma_s = report.offset_sigma.as_seconds_f64();
+    assert!((1e-6..1e-3).contains(&sigma_s), "{sigma_s}");
+}
+
+#[test]
+fn what_is_not_known_says_so() {
+    let world = World::new(Settings::default(), 0.0, 0.0, &[GOOD]);
+    let before = world.keeper.tracking(world.reading());
+    assert!(!before.is_estimated() && !before.is_bounded());
+    let mut world = world;
+    world.run(300.0);
+    let after = world.keeper.tracking(world.reading());
+    assert!(after.is_estimated() && after.is_bounded());
+}

@@ -25,6 +25,8 @@ pub(super) struct Record {
     pub(super) state: SourceState,
     /// Measured, but not yet taken in because the sources had not agreed.
     pub(super) pending: Option<Measurement>,
+    /// The last of all, taken in or not; `None` once the oscillator's time has lost its meaning.
+    pub(super) measured: Option<Measurement>,
     pub(super) last: Option<Sample>,
     pub(super) last_offset: Span,
     pub(super) last_answer: Option<Mono>,
@@ -46,6 +48,7 @@ impl Record {
             bounds_before: VecDeque::new(),
             state: SourceState::Waiting,
             pending: None,
+            measured: None,
             last: None,
             last_offset: Span::ZERO,
             last_answer: None,
@@ -105,6 +108,7 @@ impl Record {
             measured.way = Way::New;
         }
         self.pending = Some(measured);
+        self.measured = Some(measured);
     }
 }
 
