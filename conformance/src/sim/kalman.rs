@@ -66,15 +66,22 @@ impl Informed {
         }
     }
 
-    /// Lets the frequency wander from the last sample to now.
-    fn predict(&mut self, seconds: f64) {
+    /// The variance of the clock's error at `now`, by the filter's own reckoning: of all runs with such round trips, the mean of the
+    /// error's square. `None` before the first sample.
+    #[must_use]
+    pub fn variance_s2(&self, now: Reading) -> Option<f64> {
+        self.at.map(|at| self.predicted(now.mono.since(at).as_secs_f64())[0])
+    }
+
+    /// The covariance once the frequency has wandered for so long since the last sample.
+    fn predicted(&self, seconds: f64) -> [f64; 3] {
         let [xx, xf, ff] = self.covariance;
         let q = self.wander * self.wander;
-        self.covariance = [
+        [
             xx + 2.0 * seconds * xf + seconds * seconds * ff + q * seconds.powi(3) / 3.0,
             xf + seconds * ff + q * seconds * seconds / 2.0,
             ff + q * seconds,
-        ];
+        ]
     }
 
     /// Takes in one measurement of the clock's error; the corrections of offset and frequency it leads to.
@@ -119,7 +126,7 @@ impl Node for Informed {
         let back_s = (answer.transmit - received).as_seconds_f64();
         let excess_s = ((there_s - back_s).abs() - self.least_round_trip_s).max(1e-9);
         if let Some(before) = self.at.replace(now.mono) {
-            self.predict(now.mono.since(before).as_secs_f64());
+            self.covariance = self.predicted(now.mono.since(before).as_secs_f64());
         }
         let (offset_s, frequency) =
             self.update(-(there_s + back_s) / 2.0, excess_s * excess_s / 12.0);

@@ -20,11 +20,11 @@ struct Conditions {
 
 /// The known figures are medians of so many runs.
 const BLOCK: usize = 20;
-/// Ours are of so many such blocks, so that what differs is not our luck.
-const BLOCKS: usize = 50;
+/// Ours are of so many, so that what differs is not our luck.
+const RUNS: u64 = 1000;
 
-/// The RMS of the offset, run by run.
-fn rms_reached(bound: &Conditions) -> Vec<f64> {
+/// One run: the RMS of the offset, and the mean of its square in parts of what the filter expects of it, both over the last 80 %.
+fn run(bound: &Conditions, seed: u64) -> (f64, f64) {
     let path = PathModel { base: bound.base, exp: bound.exp, ..PathModel::default() };
     let server = ServerModel { up: path, down: path, ..ServerModel::default() };
     let model = Model {
@@ -38,26 +38,46 @@ fn rms_reached(bound: &Conditions) -> Vec<f64> {
     };
     let seconds = if bound.poll_s == 1 { 1_000 } else { 10_000 };
     let numbers: Vec<usize> = (0..bound.servers).collect();
-    (0..(BLOCK * BLOCKS) as u64)
-        .map(|seed| {
-            let mut world = World::new(&model, seed, Precision(-23));
-            let mut filter = Informed::new(
-                bound.wander,
-                2.0 * bound.base,
-                Duration::from_secs(bound.poll_s),
-                &numbers,
-                World::node_random(seed),
-                world.reading(),
-            );
-            Record::of(&mut world, &mut filter, seconds).rms()
-        })
-        .collect()
+    let mut world = World::new(&model, seed, Precision(-23));
+    let mut filter = Informed::new(
+        bound.wander,
+        2.0 * bound.base,
+        Duration::from_secs(bound.poll_s),
+        &numbers,
+        World::node_random(seed),
+        world.reading(),
+    );
+    let (mut squares, mut parts) = (Vec::new(), Vec::new());
+    world.run(&mut filter, seconds, |second, world, filter| {
+        if second >= seconds / 5 {
+            let square = world.offset().powi(2);
+            squares.push(square);
+            parts.push(square / filter.variance_s2(world.reading()).unwrap_or(f64::NAN));
+        }
+    });
+    (mean(&squares).sqrt(), mean(&parts))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Of medians of [`BLOCK`] of these values, how many are no greater than `limit`: of 2000 drawn with replacement.
+fn medians_up_to(limit: f64, values: &[f64]) -> f64 {
+    let mut random = Seeded::new(1, 0);
+    let reached = (0..2000).filter(|_| {
+        let block: Vec<f64> = (0..BLOCK).map(|_| values[random.below(values.len())]).collect();
+        median(&block) <= limit
+    });
+    reached.count() as f64 / 2000.0
 }
 
 /// Known figures: the same filter in clknetsim of 2026-04-21, median of 20 runs.
 ///
-/// At a poll of 1024 s a run has eight samples that count, and medians of 20 runs scatter by 15 %: there the known figure has to be
-/// one that some block of 20 of our runs reaches and some block exceeds. All others are met within 10 %.
+/// Each row is judged twice. By theory, which needs no figure: given the round trips, the mean square of the error is what the filter
+/// expects, whatever the poll. And by the known figures: ours are within 10 % of them, save at a poll of 1024 s. There a run has
+/// eight samples that count and medians of 20 runs scatter by 10 to 13 % (one standard deviation), so that a known figure is itself
+/// no better than that; it has to be one such as some medians of 20 of our runs are, and others exceed.
 #[test]
 fn the_informed_filter_reaches_its_known_figures() {
     #[rustfmt::skip]
@@ -79,18 +99,21 @@ fn the_informed_filter_reaches_its_known_figures() {
     ];
     let mut off = Vec::new();
     for (name, wander, base, exp, offset, poll_s, servers, known) in rows {
-        let runs = rms_reached(&Conditions { wander, base, exp, offset, poll_s, servers });
-        let ratio = median(&runs) / known;
-        let mut blocks: Vec<f64> = runs.chunks(BLOCK).map(|block| median(block) / known).collect();
-        blocks.sort_by(f64::total_cmp);
-        let (low, high) = (blocks[0], blocks[BLOCKS - 1]);
-        println!("{name:<10} {ratio:.3} of the known {known:.3e} s; blocks {low:.2} to {high:.2}");
-        let good = match poll_s {
-            1024 => low <= 1.0 && 1.0 <= high,
+        let bound = Conditions { wander, base, exp, offset, poll_s, servers };
+        let (rms, expected): (Vec<f64>, Vec<f64>) = (0..RUNS).map(|seed| run(&bound, seed)).unzip();
+        let (ratio, expected) = (median(&rms) / known, mean(&expected));
+        let up_to = medians_up_to(known, &rms);
+        println!(
+            "{name:<10} {ratio:.3} of the known {known:.3e} s, {:.1} % of medians are no more; \
+             mean square {expected:.3} of the expected",
+            100.0 * up_to
+        );
+        let as_known = match poll_s {
+            1024 => (0.02..=0.98).contains(&up_to),
             _ => (0.9..=1.1).contains(&ratio),
         };
-        if !good {
-            off.push(format!("{name}: {ratio:.3} of the known figure"));
+        if !as_known || !(0.9..=1.1).contains(&expected) {
+            off.push(format!("{name}: {ratio:.3} of the known, {expected:.3} of the expected"));
         }
     }
     assert!(off.is_empty(), "{off:#?}");
