@@ -307,76 +307,86 @@ impl ErrorLaw {
         self.half_s * self.half_s / 3.0 + self.stamp_s * self.stamp_s
     }
 
-    /// Density of the error `e` (seconds), per second.
-    fn density(&self, e: f64) -> f64 {
-        let believed = self.weights.iter().zip(self.slopes).zip(self.halves_s);
-        believed
-            .filter(|((weight, _), _)| **weight > 1e-4)
-            .map(|((weight, slope), half_s)| weight * self.density_within(e, half_s, slope))
-            .sum()
-    }
-
-    fn density_within(&self, e: f64, h: f64, slope: f64) -> f64 {
-        let sigma = self.stamp_s;
-        // The box ±h, softened by the stamps; a bare Gaussian where the box is narrower than they.
-        let window = if h < sigma / 4.0 {
-            (-e * e / (2.0 * sigma * sigma)).exp() / (TAU.sqrt() * sigma)
-        } else {
-            (upper_tail((e - h) / sigma) - upper_tail((e + h) / sigma)) / (2.0 * h)
-        };
-        let a = (slope * h).abs();
-        if a < 1e-6 || window <= 0.0 {
-            return window;
-        }
-        // Normalised over the box: kh/sinh(kh)·exp(slope·e), without overflow.
-        window * 2.0 * a * (slope * e.clamp(-h, h) - a).exp() / (1.0 - (-2.0 * a).exp())
-    }
-
+    /// The law without strays, times the Gaussian. Given a share of the queueing, the error without its stamps is within a box, where its
+    /// log density is a straight line, and the stamps only widen the Gaussian: what is left is a truncated Gaussian.
     fn product_with_gaussian(&self, ahead_s: f64, sigma_s: f64) -> Product {
-        let reach = self.halves_s.iter().copied().fold(self.half_s, f64::max) + 4.0 * self.stamp_s;
-        let low = (-reach).max(ahead_s - 7.0 * sigma_s);
-        let high = reach.min(ahead_s + 7.0 * sigma_s);
-        if low >= high {
-            return Product { evidence: 0.0, mean: ahead_s, variance: sigma_s * sigma_s };
+        let (prior, stamp) = (sigma_s * sigma_s, self.stamp_s * self.stamp_s);
+        let total = prior + stamp;
+        let (mut evidence, mut first, mut second) = (0.0, 0.0, 0.0);
+        let believed = self.weights.iter().zip(self.slopes).zip(self.halves_s);
+        for ((weight, slope), half_s) in believed.filter(|((weight, _), _)| **weight > 1e-4) {
+            let queue = Queue { half_s: half_s.max(LEAST_HALF_S), slope };
+            let cut = queue.product(ahead_s, total);
+            // What the queue does not explain is shared between the stamps and what was foreseen.
+            let moved = (cut.mean - ahead_s) * (prior / total);
+            let variance = prior * (stamp / total) + cut.variance * (prior / total).powi(2);
+            let mass = weight * cut.evidence;
+            evidence += mass;
+            first += mass * moved;
+            second += mass * (variance + moved * moved);
         }
-        let step = (high - low) / f64::from(STEPS);
-        let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
-        let middle = f64::midpoint(low, high);
-        // Counted, for a step may be too short to move a large number on.
-        for point in 0..STEPS {
-            let e = low + (f64::from(point) + 0.5) * step;
-            let x = (e - ahead_s) / sigma_s;
-            let p = (-x * x / 2.0).exp() * self.density(e);
-            mass += p;
-            first += p * (e - middle);
-            second += p * (e - middle) * (e - middle);
+        if evidence <= 0.0 || evidence.is_nan() {
+            return Product { evidence: 0.0, mean: ahead_s, variance: prior };
         }
-        if mass <= 0.0 || mass.is_nan() {
-            return Product { evidence: 0.0, mean: ahead_s, variance: sigma_s * sigma_s };
-        }
-        let mean = first / mass;
+        let moved = first / evidence;
         Product {
-            evidence: mass * step / (TAU.sqrt() * sigma_s),
-            mean: middle + mean,
-            variance: (second / mass - mean * mean).max(step * step / 12.0),
+            evidence,
+            mean: ahead_s + moved,
+            variance: (second / evidence - moved * moved).max(prior * LEAST_VARIANCE),
         }
     }
 }
 
-/// The chance that a standard Gaussian exceeds `x`; Abramowitz and Stegun 26.2.17, wrong by less than 7.5·10⁻⁸.
-fn upper_tail(x: f64) -> f64 {
-    if x < 0.0 {
-        return 1.0 - upper_tail(-x);
+/// The error that queues make, if their share is known: an exponential density between `±half_s`.
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    half_s: f64,
+    /// Growth of the log density towards the positive side, per second.
+    slope: f64,
+}
+
+impl Queue {
+    /// Density of the error `e_s`, which is within the ends, per second: k/(2·sinh kh)·exp(k·e), without overflow.
+    fn density(&self, e_s: f64) -> f64 {
+        let steep = self.slope.abs();
+        let spent = -(-2.0 * steep * self.half_s).exp_m1();
+        if spent < 1e-9 {
+            return 1.0 / (2.0 * self.half_s);
+        }
+        steep / spent * (-steep * (self.half_s - e_s * self.slope.signum())).exp()
     }
-    if x > 8.0 {
-        return 0.0;
+
+    /// Its product with a Gaussian of this mean and variance. A Gaussian times an exponential is a Gaussian elsewhere, of which the part
+    /// between the ends is added up from its highest point on; so nothing is lost where only its tail is between them.
+    fn product(&self, middle_s: f64, variance: f64) -> Product {
+        let peak_s = middle_s + self.slope * variance;
+        let top_s = peak_s.clamp(-self.half_s, self.half_s);
+        // From the top on the log density falls by this for each second, and by half a square.
+        let fall = (peak_s - top_s).abs() / variance;
+        let reach_s =
+            2.0 * NEGLIGIBLE / (fall + (fall * fall + 2.0 * NEGLIGIBLE / variance).sqrt());
+        let low_s = -reach_s.min(top_s + self.half_s);
+        let high_s = reach_s.min(self.half_s - top_s);
+        let (centre_s, scale_s) = (f64::midpoint(low_s, high_s), (high_s - low_s) / 2.0);
+        let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
+        for (node, weight) in GAUSS_NODES.iter().zip(GAUSS_WEIGHTS) {
+            for at in [-node, *node] {
+                let u = centre_s + at * scale_s;
+                let p = weight * (-fall * u.abs() - u * u / (2.0 * variance)).exp();
+                mass += p;
+                first += p * at;
+                second += p * at * at;
+            }
+        }
+        let mean = first / mass;
+        let off = top_s - middle_s;
+        let gauss = (-off * off / (2.0 * variance)).exp() / (TAU * variance).sqrt();
+        Product {
+            evidence: mass * scale_s * self.density(top_s) * gauss,
+            mean: top_s + centre_s + mean * scale_s,
+            variance: (second / mass - mean * mean) * scale_s * scale_s,
+        }
     }
-    let t = 1.0 / (1.0 + 0.231_641_9 * x);
-    let polynomial = t
-        * (0.319_381_530
-            + t * (-0.356_563_782
-                + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
-    (-x * x / 2.0).exp() / TAU.sqrt() * polynomial
 }
 
 const TAU: f64 = core::f64::consts::TAU;
@@ -393,8 +403,41 @@ const NOISE_OF_EXCESS: f64 = 0.35;
 const NOTICEABLE: f64 = 0.15;
 /// How many measurements follow no law.
 const STRAYING: f64 = 0.01;
-/// Points of the quadrature.
-const STEPS: u32 = 48;
+/// A box narrower than this is a point, s.
+const LEAST_HALF_S: f64 = 1e-15;
+/// What is smaller than e to the minus this, against the top, is left out.
+const NEGLIGIBLE: f64 = 24.0;
+/// No measurement leaves less than this of the variance.
+const LEAST_VARIANCE: f64 = 1e-12;
+/// The positive nodes of Gauss and Legendre's rule of 24 points, and their weights.
+const GAUSS_NODES: [f64; 12] = [
+    0.995_187_219_997_021,
+    0.974_728_555_971_309,
+    0.938_274_552_002_733,
+    0.886_415_527_004_401,
+    0.820_001_985_973_903,
+    0.740_124_191_578_554,
+    0.648_093_651_936_976,
+    0.545_421_471_388_840,
+    0.433_793_507_626_045,
+    0.315_042_679_696_163,
+    0.191_118_867_473_616,
+    0.064_056_892_862_606,
+];
+const GAUSS_WEIGHTS: [f64; 12] = [
+    0.012_341_229_799_987,
+    0.028_531_388_628_934,
+    0.044_277_438_817_420,
+    0.059_298_584_915_437,
+    0.073_346_481_411_080,
+    0.086_190_161_531_953,
+    0.097_618_652_104_114,
+    0.107_444_270_115_966,
+    0.115_505_668_053_726,
+    0.121_670_472_927_803,
+    0.125_837_456_346_828,
+    0.127_938_195_346_752,
+];
 /// Round trips from which the scale of the queues is taken.
 const RECENT: usize = 64;
 /// Of these, how many lend their excess to a new way.
