@@ -3,12 +3,13 @@
 use noonmark_packet::{Header, KissCode, Leap, Mode, Packet, ReferenceId};
 use noonmark_units::{Mono, Precision, Span, Timestamp};
 
-use crate::ClockState;
 use crate::batch::Slot;
+use crate::{ClockState, SMEARED};
 
 /// What all answers of a batch say alike: everything the clock's state decides.
 pub(crate) struct Face<'a> {
     state: &'a ClockState,
+    now: Mono,
     header: Header,
     /// The bits of a time stamp below the clock's precision.
     noise: u64,
@@ -23,11 +24,13 @@ impl<'a> Face<'a> {
         let synchronised = state.is_synchronised();
         header.leap = if synchronised { state.leap } else { Leap::Unsynchronised };
         header.stratum = if synchronised { state.stratum.to_wire() } else { 0 };
-        header.reference_id = if synchronised { state.reference_id } else { ReferenceId::NONE };
+        let is_smeared = state.smear.is_some_and(|smear| smear.is_under_way(now));
+        let reference_id = if is_smeared { SMEARED } else { state.reference_id };
+        header.reference_id = if synchronised { reference_id } else { ReferenceId::NONE };
         header.precision = state.precision;
         header.root_delay = state.root_delay;
         header.root_dispersion = state.root_dispersion(now);
-        Self { state, header, noise: noise_below(state.precision) }
+        Self { state, now, header, noise: noise_below(state.precision) }
     }
 
     /// The header of the answer in `slot`, which leaves at `leaves`; `bits` fill what the clock cannot tell (RFC 5905 §6).
@@ -40,15 +43,16 @@ impl<'a> Face<'a> {
     ) -> Option<Header> {
         let request = Packet::parse(slot.datagram()).ok()?;
         let bits = u64::from_ne_bytes(bits);
-        let receive = self.with_noise(slot.envelope().received, bits);
-        let transmit = after(self.with_noise(leaves, bits >> 32), receive);
+        let receive = self.with_noise(self.served(slot.envelope().received), bits);
+        let transmit = after(self.with_noise(self.served(leaves), bits >> 32), receive);
         let mut header = Header {
+            leap: self.leap(transmit),
             version: request.version(),
             poll: request.poll(),
             origin: request.transmit(),
             receive,
             transmit,
-            reference_time: self.reference_time(transmit),
+            reference_time: self.reference_time(leaves, transmit),
             ..self.header
         };
         if let Some(KissCode(code)) = kiss {
@@ -60,16 +64,41 @@ impl<'a> Face<'a> {
         Some(header)
     }
 
+    /// A stamp of the machine's clock as answers have it.
+    fn served(&self, stamp: Timestamp) -> Timestamp {
+        match &self.state.smear {
+            None => stamp,
+            Some(smear) => smear.served(stamp, self.now),
+        }
+    }
+
+    /// A leap second is announced until it is over, to the instant.
+    fn leap(&self, transmit: Timestamp) -> Leap {
+        let until = self.state.leap_until;
+        match self.header.leap {
+            Leap::InsertSecond | Leap::DeleteSecond
+                if !until.is_unset() && !(transmit - until).is_negative() =>
+            {
+                Leap::None
+            }
+            leap => leap,
+        }
+    }
+
     fn with_noise(&self, time: Timestamp, bits: u64) -> Timestamp {
         Timestamp::from_bits(time.to_bits() & !self.noise | bits & self.noise).never_unset()
     }
 
     /// When the clock was last set, never after `transmit`. A clock served as it stands was "set" within the last 16 s.
-    fn reference_time(&self, transmit: Timestamp) -> Timestamp {
+    fn reference_time(&self, leaves: Timestamp, transmit: Timestamp) -> Timestamp {
         if self.header.stratum == 0 {
             return Timestamp::UNSET;
         }
-        let set = self.state.reference_time;
+        let mut set = self.state.reference_time;
+        if self.state.smear.is_some() && !set.is_unset() {
+            // As long ago in served time.
+            set = (set + (transmit - leaves)).never_unset();
+        }
         if set.is_unset() || (transmit - set).is_negative() {
             Timestamp::from_bits(transmit.to_bits() & !0xf_ffff_ffff).never_unset()
         } else {

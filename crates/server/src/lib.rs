@@ -33,6 +33,7 @@ mod policy;
 mod rate;
 mod request;
 mod responder;
+mod smear;
 mod state;
 
 pub use access::{AccessRules, Action};
@@ -42,4 +43,5 @@ pub use handover::Handover;
 pub use policy::{Policy, Versions};
 pub use rate::{Purse, RateLimit, RateTable};
 pub use responder::{Clock, Responder};
+pub use smear::{SMEARED, ServedSmear};
 pub use state::{CLOCK_WORDS, ClockState, PHI_PPB};

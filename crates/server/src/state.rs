@@ -5,6 +5,8 @@ use std::time::Duration;
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_units::{Mono, Precision, Short, Span, Stratum, Timestamp};
 
+use crate::ServedSmear;
+
 /// The state of the clock that is served, as it was at one instant.
 ///
 /// Says "unsynchronised" (leap indicator 3, stratum 16) until something else is known.
@@ -12,6 +14,10 @@ use noonmark_units::{Mono, Precision, Short, Span, Stratum, Timestamp};
 pub struct ClockState {
     /// Leap indicator of answers.
     pub leap: Leap,
+    /// The end of the day whose leap second that is: from then on answers announce none. [`Timestamp::UNSET`] without one.
+    pub leap_until: Timestamp,
+    /// The leap second that is smeared over served time, before, after and while it is.
+    pub smear: Option<ServedSmear>,
     /// Distance from a reference clock; 16 goes out as 0.
     pub stratum: Stratum,
     /// What the clock follows.
@@ -37,6 +43,8 @@ impl ClockState {
     /// Nothing is known about the clock.
     pub const UNSYNCHRONISED: Self = Self {
         leap: Leap::Unsynchronised,
+        leap_until: Timestamp::UNSET,
+        smear: None,
         stratum: Stratum::UNSYNCHRONISED,
         reference_id: ReferenceId::NONE,
         reference_time: Timestamp::UNSET,
@@ -51,6 +59,8 @@ impl ClockState {
     pub const fn local(stratum: Stratum, reference_id: ReferenceId, precision: Precision) -> Self {
         Self {
             leap: Leap::None,
+            leap_until: Timestamp::UNSET,
+            smear: None,
             stratum,
             reference_id,
             reference_time: Timestamp::UNSET,
@@ -87,8 +97,11 @@ impl ClockState {
     /// | 2 | reference time |
     /// | 3 | `as_of` in ns |
     /// | 4 | root dispersion (32), growth in ppb (32) |
+    /// | 5 | until when the leap second is announced |
+    /// | 6…8 | the smear, if there is one |
     pub fn to_words(&self) -> [u64; CLOCK_WORDS] {
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        let [smear_at, smear_zero, smear_form] = ServedSmear::to_words(self.smear.as_ref());
         let octets = [self.leap.number(), self.stratum.get(), self.precision.0.cast_unsigned(), 0];
         [
             pair(LAYOUT, u32::from_be_bytes(octets)),
@@ -96,12 +109,16 @@ impl ClockState {
             self.reference_time.to_bits(),
             self.as_of.0,
             pair(self.root_dispersion.to_bits(), self.growth_ppb),
+            self.leap_until.to_bits(),
+            smear_at,
+            smear_zero,
+            smear_form,
         ]
     }
 
     /// The state in the words of a page. A page nobody has written yet, or one of another layout, says unsynchronised.
     pub fn from_words(words: &[u64; CLOCK_WORDS]) -> Self {
-        let [first, second, reference_time, as_of, fifth] = *words;
+        let [first, second, reference_time, as_of, fifth, leap_until, smear @ ..] = *words;
         let split = |word: u64| ((word >> 32) as u32, word as u32);
         let (layout, octets) = split(first);
         if layout != LAYOUT {
@@ -112,6 +129,8 @@ impl ClockState {
         let (root_dispersion, growth_ppb) = split(fifth);
         Self {
             leap: Leap::from_octet(leap << 6),
+            leap_until: Timestamp::from_bits(leap_until),
+            smear: ServedSmear::from_words(smear),
             stratum: Stratum::new(stratum),
             reference_id: ReferenceId(reference_id.to_be_bytes()),
             reference_time: Timestamp::from_bits(reference_time),
@@ -131,13 +150,13 @@ impl Default for ClockState {
 }
 
 /// Words a [`ClockState`] takes in a shared page.
-pub const CLOCK_WORDS: usize = 5;
+pub const CLOCK_WORDS: usize = 9;
 
 /// RFC 5905's PHI, 15 ppm, in 10⁻⁹: how fast the error of a clock that follows others may grow while nothing is heard.
 pub const PHI_PPB: u32 = 15_000;
 
 /// Marks word 0 of a page as written, with this layout.
-const LAYOUT: u32 = u32::from_be_bytes(*b"CLK1");
+const LAYOUT: u32 = u32::from_be_bytes(*b"CLK2");
 
 /// RFC 5905 §7.2, MAXDISP: 16 s, which no client accepts.
 const MAX_DISPERSION: Short = Short::from_bits(16 << 16);
@@ -145,10 +164,14 @@ const MAX_DISPERSION: Short = Short::from_bits(16 << 16);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use noonmark_clock::leap::{LeapSecond, Shape, Smear};
+    use noonmark_units::UnixTime;
     use proptest::prelude::*;
 
     const FOLLOWING: ClockState = ClockState {
         leap: Leap::InsertSecond,
+        leap_until: Timestamp::from_bits(0xea00_0000_0000_0000),
+        smear: None,
         stratum: Stratum::PRIMARY,
         reference_id: ReferenceId(*b"GPS\0"),
         reference_time: Timestamp::from_bits(0xe9ff_fff0_8000_0000),
@@ -175,7 +198,11 @@ mod tests {
     #[test]
     fn a_state_survives_the_page() {
         let local = ClockState::local(Stratum::new(5), ReferenceId(*b"LOCL"), Precision(-25));
-        for state in [FOLLOWING, ClockState::UNSYNCHRONISED, local] {
+        let leap = LeapSecond { at: UnixTime::new(1_814_400_000, 0), inserted: true };
+        let smear = Smear { leap, shape: Shape::Quadratic, seconds: 1000 };
+        let smear = ServedSmear { smear, zero: Timestamp::from_bits(7) };
+        let smeared = ClockState { smear: Some(smear), ..FOLLOWING };
+        for state in [FOLLOWING, ClockState::UNSYNCHRONISED, local, smeared] {
             assert_eq!(ClockState::from_words(&state.to_words()), state);
         }
     }

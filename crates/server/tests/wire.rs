@@ -91,6 +91,8 @@ fn the_header_is_that_of_the_clock() {
     let set = server.time - Span::from_seconds(100);
     server.state = ClockState {
         leap: Leap::InsertSecond,
+        leap_until: Timestamp::UNSET,
+        smear: None,
         stratum: Stratum::new(3),
         reference_id: ReferenceId([192, 0, 2, 200]),
         reference_time: set,

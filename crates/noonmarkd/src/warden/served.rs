@@ -5,7 +5,7 @@ use noonmark_clock::guard::Facts;
 use noonmark_config::{Local, Settings};
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_server::ClockState;
-use noonmark_units::{Mono, Precision, Short, Span, Stratum};
+use noonmark_units::{Mono, Precision, Short, Span, Stratum, Timestamp};
 
 use crate::message::Standing;
 
@@ -66,6 +66,8 @@ impl Served {
         if let Some((standing, bound)) = self.vouched_for(now) {
             return ClockState {
                 leap,
+                leap_until: Timestamp::UNSET,
+                smear: None,
                 stratum: Stratum::new(standing.stratum),
                 reference_id: standing.reference_id,
                 reference_time: standing.reference_time,
@@ -129,7 +131,6 @@ const UNKNOWN: Span = Span::from_seconds(16);
 mod tests {
     use super::*;
     use noonmark_clock::ClockState as State;
-    use noonmark_units::Timestamp;
     use std::path::Path;
 
     const STANDING: Standing = Standing {
