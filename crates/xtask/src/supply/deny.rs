@@ -37,8 +37,8 @@ pub fn check(tally: &mut Tally) {
 fn run(tool: &Path, checks: &[&str]) -> Result<(), String> {
     let mut deny = Command::new(tool);
     deny.current_dir(workspace::root());
-    deny.args(["--offline", "--locked", "--all-features", "check", "--config", ".cargo/deny.toml"]);
-    deny.args(["--hide-inclusion-graph", "--disable-fetch"]).args(checks);
+    deny.args(["--offline", "--locked", "--all-features", "--config", ".cargo/deny.toml"]);
+    deny.args(["check", "--hide-inclusion-graph"]).args(checks);
     child::run(LIMIT, &deny).or_say("cargo deny")
 }
 
