@@ -5,9 +5,11 @@
 //! documented is what happens.
 
 mod clock;
+mod daemon;
 mod source;
 
 use clock::CLOCK;
+use daemon::DAEMON;
 use source::SOURCE;
 
 /// A table of the file.
@@ -65,7 +67,7 @@ impl Table {
 
 /// All tables in the order they are documented.
 pub const TABLES: &[Table] =
-    &[SERVER, ACCESS, RATE_LIMIT, NTS, COOKIES, SOURCE, CLOCK, STATE, STATUS, LOG];
+    &[SERVER, ACCESS, RATE_LIMIT, NTS, COOKIES, SOURCE, CLOCK, STATE, STATUS, LOG, DAEMON];
 
 const SERVER: Table = Table {
     name: "server",

@@ -22,6 +22,7 @@
 //! (`noonmark-nts` does); resolving names; and any knowledge of what the settings are used for.
 
 mod clock;
+mod daemon;
 mod files;
 mod keys;
 mod manual;
@@ -36,6 +37,7 @@ mod value;
 use std::path::Path;
 
 pub use clock::{AuthenticationRule, Clock, ClockMode, LeapRule, Steps};
+pub use daemon::{Account, Daemon, Sandbox};
 pub use files::{IdentityFiles, Loaded, load, read_identity};
 pub use keys::{Key, TABLES, Table};
 pub use manual::{default_file, manual};

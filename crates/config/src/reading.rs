@@ -76,6 +76,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
     let state = state(document.section("state"), folder);
     let status = status(document.section("status"), folder);
     let log = log(document.section("log"));
+    let daemon = crate::daemon::daemon(document.section("daemon"));
     drop_echoes(text, &errors, &mut document.found);
     found.append(&mut document.found);
     if !found.is_empty() {
@@ -97,6 +98,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
             state: state?,
             status: status?,
             log: log?,
+            daemon: daemon?,
         };
         Some(Reading { settings, certificate, key })
     })();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::clock::{Clock, ClockMode};
+use crate::daemon::Daemon;
 use crate::source::Source;
 
 /// A whole configuration, checked: every value is within the limits its documentation states,
@@ -36,6 +37,8 @@ pub struct Settings {
     pub status: Status,
     /// What is logged, and how.
     pub log: Log,
+    /// The daemon's own processes.
+    pub daemon: Daemon,
 }
 
 impl Settings {
