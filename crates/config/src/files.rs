@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use noonmark_os::private::{self, Exposure, Refused, Why};
 use zeroize::Zeroizing;
 
-use crate::reading::{self, Reading};
+use crate::reading::{self, Places, Reading};
 use crate::report::{Found, Report};
 use crate::settings::{Nts, Settings};
 
@@ -15,7 +15,7 @@ use crate::settings::{Nts, Settings};
 const CONFIGURATION_LIMIT: u64 = 1 << 20;
 
 /// Longest certificate chain or key read, in octets.
-const PEM_LIMIT: u64 = 1 << 18;
+pub(crate) const PEM_LIMIT: u64 = 1 << 18;
 
 /// A configuration whose file and whose key files have been read and found in order.
 pub struct Loaded {
@@ -27,6 +27,8 @@ pub struct Loaded {
     pub origin: PathBuf,
     /// The identity of the key establishment server, if there is one.
     pub identity: Option<IdentityFiles>,
+    /// Where the text names files.
+    pub(crate) places: Places,
 }
 
 /// Certificate and key as they were in their files; nothing has looked into them yet.
@@ -52,11 +54,11 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
         Ok(text) => text.to_owned(),
         Err(error) => return Err(not_text(&file, &octets, error.valid_up_to())),
     };
-    let Reading { settings, certificate, key } =
+    let Reading { settings, places } =
         reading::read(&text, folder_of(path)).map_err(|found| Report::new(&file, &text, found))?;
-    let identity = settings.nts.as_ref().map(|nts| identity_files(nts, certificate, key));
+    let identity = settings.nts.as_ref().map(|nts| identity_files(nts, &places));
     let identity = identity.transpose().map_err(|found| Report::new(&file, &text, found))?;
-    Ok(Loaded { settings, text, origin: path.to_owned(), identity })
+    Ok(Loaded { settings, text, origin: path.to_owned(), identity, places })
 }
 
 /// Reads certificate and key anew, as [`load`] did, for instance because the files have changed.
@@ -64,7 +66,7 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
 /// # Errors
 /// Everything wrong with the two files, each under its own name.
 pub fn read_identity(nts: &Nts) -> Result<IdentityFiles, Report> {
-    identity_files(nts, None, None).map_err(|found| Report::new("[nts]", "", found))
+    identity_files(nts, &Places::default()).map_err(|found| Report::new("[nts]", "", found))
 }
 
 /// Where the relative paths of the configuration at `path` start from.
@@ -72,11 +74,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-fn identity_files(
-    nts: &Nts,
-    certificate_place: Option<Range<usize>>,
-    key_place: Option<Range<usize>>,
-) -> Result<IdentityFiles, Vec<Found>> {
+fn identity_files(nts: &Nts, places: &Places) -> Result<IdentityFiles, Vec<Found>> {
     let certificate = private::read(&nts.certificate, Exposure::Public, PEM_LIMIT);
     // Group access is how a key is shared with a daemon of its own user; what systemd hands over
     // as a credential looks the same.
@@ -84,19 +82,23 @@ fn identity_files(
     match (certificate, key) {
         (Ok(certificate), Ok(key)) => Ok(IdentityFiles { certificate: certificate.to_vec(), key }),
         (certificate, key) => {
-            let complain = |refused: Refused, name, place| {
-                about_file(&refused.why, Some((name, &refused.path)), place)
+            let complain = |refused: Refused, name, place: &Option<Range<usize>>| {
+                about_file(&refused.why, Some((name, &refused.path)), place.clone())
             };
             let certificate =
-                certificate.err().map(|it| complain(it, "nts.certificate", certificate_place));
-            let key = key.err().map(|it| complain(it, "nts.key", key_place));
+                certificate.err().map(|it| complain(it, "nts.certificate", &places.certificate));
+            let key = key.err().map(|it| complain(it, "nts.key", &places.key));
             Err(certificate.into_iter().chain(key).collect())
         }
     }
 }
 
 /// What is wrong with a file: the configuration itself, or the one that a key names.
-fn about_file(why: &Why, named_by: Option<(&str, &Path)>, place: Option<Range<usize>>) -> Found {
+pub(crate) fn about_file(
+    why: &Why,
+    named_by: Option<(&str, &Path)>,
+    place: Option<Range<usize>>,
+) -> Found {
     let accepted = match why {
         Why::Io(_) => "a file that this user may read",
         Why::NotAFile => "an ordinary file",
@@ -131,7 +133,7 @@ fn about_file(why: &Why, named_by: Option<(&str, &Path)>, place: Option<Range<us
     }
 }
 
-fn quoted(path: &dyn Display) -> String {
+pub(crate) fn quoted(path: &dyn Display) -> String {
     format!("{:?}", path.to_string())
 }
 

@@ -18,11 +18,16 @@
 //! - an empty file, which never stands for the defaults;
 //! - a file that somebody else may write, or a key that somebody else may read.
 //!
-//! Deliberately absent: includes, variables and any second file format; looking into certificates
+//! [`examine`] goes on to what is in the files: whether certificate and key belong together, whether
+//! the certificate is in its time, whether authorities can be read.
+//!
+//! Deliberately absent: includes, variables and any second file format; understanding certificates
 //! (`noonmark-nts` does); resolving names; and any knowledge of what the settings are used for.
 
+mod certificate;
 mod clock;
 mod daemon;
+mod examination;
 mod files;
 mod keys;
 mod manual;
@@ -36,8 +41,10 @@ mod value;
 
 use std::path::Path;
 
+pub use certificate::CertificateText;
 pub use clock::{AuthenticationRule, Clock, ClockMode, LeapRule, Steps};
 pub use daemon::{Account, Daemon, Sandbox};
+pub use examination::{Examination, examine};
 pub use files::{IdentityFiles, Loaded, load, read_identity};
 pub use keys::{Key, TABLES, Table};
 pub use manual::{default_file, manual};

@@ -44,8 +44,16 @@ pub const SOCKETS_MAX: usize = 16_384;
 /// Settings, and where the file says what can only be checked outside of it.
 pub(crate) struct Reading {
     pub(crate) settings: Settings,
+    pub(crate) places: Places,
+}
+
+/// Where files are named, in octets of the text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
     pub(crate) certificate: Option<Range<usize>>,
     pub(crate) key: Option<Range<usize>>,
+    /// Of each source.
+    pub(crate) authorities: Vec<Option<Range<usize>>>,
 }
 
 /// Reads `text`; relative paths start from `folder`.
@@ -71,7 +79,8 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
     let rate_limit = rate_limit(&mut document);
     let nts = nts(&mut document, folder);
     let cookies = cookies(document.section("cookies"));
-    let sources = source::sources(&mut document, folder);
+    let mut authorities = Vec::new();
+    let sources = source::sources(&mut document, folder, &mut authorities);
     let clock = clock::clock(document.section("clock"), folder, has_sources);
     let state = state(document.section("state"), folder);
     let status = status(document.section("status"), folder);
@@ -100,7 +109,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
             log: log?,
             daemon: daemon?,
         };
-        Some(Reading { settings, certificate, key })
+        Some(Reading { settings, places: Places { certificate, key, authorities } })
     })();
     Ok(whole.expect("whatever is wrong has been reported"))
 }

@@ -14,6 +14,16 @@ use serde::{Serialize, Serializer};
 pub struct Report {
     text: String,
     problems: Vec<Problem>,
+    gravity: Gravity,
+}
+
+/// Whether noonmarkd takes a configuration in spite of what is said about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Gravity {
+    /// It does.
+    Warning,
+    /// It does not.
+    Error,
 }
 
 /// One mistake. The names of the serialised fields are a promise to programs.
@@ -35,6 +45,17 @@ pub struct Problem {
     span: Range<usize>,
 }
 
+impl fmt::Display for Problem {
+    /// One line: file, line, what is wrong.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
 /// A mistake as the checks find it, its place still an octet range of the text.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -46,7 +67,12 @@ pub(crate) struct Found {
 
 impl Report {
     /// Sorts what was found by place and counts its lines. `text` may be empty if no place is named.
-    pub(crate) fn new(file: &str, text: &str, mut found: Vec<Found>) -> Self {
+    pub(crate) fn new(file: &str, text: &str, found: Vec<Found>) -> Self {
+        Self::of(Gravity::Error, file, text, found)
+    }
+
+    /// The same, of any gravity.
+    pub(crate) fn of(gravity: Gravity, file: &str, text: &str, mut found: Vec<Found>) -> Self {
         found.sort_by_key(|found| found.place.as_ref().map(|place| (place.start, place.end)));
         let mut problems = Vec::with_capacity(found.len());
         // Lines are counted on from one problem to the next: a file full of mistakes costs one pass.
@@ -74,7 +100,7 @@ impl Report {
             }
             problems.push(problem);
         }
-        Self { text: text.to_owned(), problems }
+        Self { text: text.to_owned(), problems, gravity }
     }
 
     /// The mistakes, first in the file first.
@@ -92,7 +118,11 @@ impl Report {
     }
 
     fn block(&self, problem: &Problem, renderer: &Renderer) -> String {
-        let mut group = Group::with_title(Level::ERROR.primary_title(&problem.message));
+        let level = match self.gravity {
+            Gravity::Warning => Level::WARNING,
+            Gravity::Error => Level::ERROR,
+        };
+        let mut group = Group::with_title(level.primary_title(&problem.message));
         if let Some(line) = problem.line {
             // Only the line at fault is handed over, so that long files cost nothing.
             let start = self.text[..problem.span.start].rfind('\n').map_or(0, |at| at + 1);

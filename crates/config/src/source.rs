@@ -1,5 +1,6 @@
 //! `[[source]]`: what it means, and how it is read.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::section::{Document, Section};
@@ -102,11 +103,15 @@ pub enum AddressFamily {
     V6,
 }
 
-/// All sources of a file; `None` if something is wrong with one.
-pub(crate) fn sources(document: &mut Document<'_, '_>, folder: &Path) -> Option<Vec<Source>> {
+/// All sources of a file; `None` if something is wrong with one. Where each of them names authorities goes into `ca_places`.
+pub(crate) fn sources(
+    document: &mut Document<'_, '_>,
+    folder: &Path,
+    ca_places: &mut Vec<Option<Range<usize>>>,
+) -> Option<Vec<Source>> {
     let mut sources: Option<Vec<Source>> = Some(Vec::new());
     document.each_section("source", |mut section| {
-        let source = source(&mut section, folder);
+        let source = source(&mut section, folder, ca_places);
         if let (Some(source), Some(before)) = (&source, &sources) {
             check_beside(&mut section, source, before);
         }
@@ -118,7 +123,11 @@ pub(crate) fn sources(document: &mut Document<'_, '_>, folder: &Path) -> Option<
     sources
 }
 
-fn source(section: &mut Section<'_, '_, '_>, folder: &Path) -> Option<Source> {
+fn source(
+    section: &mut Section<'_, '_, '_>,
+    folder: &Path,
+    ca_places: &mut Vec<Option<Range<usize>>>,
+) -> Option<Source> {
     let kind = kind(section);
     let port = section.read_optional("port", |v, w| value::integer(v, w, 1..=65535));
     let minpoll = section.read("minpoll", poll);
@@ -139,6 +148,7 @@ fn source(section: &mut Section<'_, '_, '_>, folder: &Path) -> Option<Source> {
     let operator = section.read_optional("operator", label);
     let network = section.read_optional("network", label);
     let ca = section.read_optional("ca", value::path);
+    ca_places.push(ca.place.clone());
     if let (Some(shortest), Some(longest), Some(place)) =
         (minpoll.value, maxpoll.value, maxpoll.place.clone())
         && longest < shortest

@@ -78,7 +78,7 @@ fn run(arguments: &DemoArguments) -> Verdict {
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Verdict {
-    eprintln!("noonmark-demo: {error}");
+    crate::output::say(format_args!("noonmark-demo: {error}"));
     Verdict::Critical
 }
 
@@ -134,10 +134,8 @@ async fn follow(
     };
     tokio::pin!(end);
     let mut rate = Rate::default();
-    let mut answers_per_second =
-        |daemon: &Daemon| daemon.answers().and_then(|answers| rate.of(answers, clock::monotonic()));
     // Only the second reading gives a rate.
-    answers_per_second(daemon);
+    rate.read(daemon).await;
     loop {
         let event = tokio::select! {
             biased;
@@ -160,7 +158,7 @@ async fn follow(
             Some(Event::GaveUp(reason)) => return Err(reason.to_string().into()),
             None => break,
         };
-        let answers_per_second = answers_per_second(daemon);
+        let answers_per_second = rate.read(daemon).await;
         show.row(&Row {
             state,
             aead: client.aead(),
@@ -262,6 +260,12 @@ struct Rate {
 }
 
 impl Rate {
+    /// The daemon's rate now, if it says and there is an earlier reading.
+    async fn read(&mut self, daemon: &Daemon) -> Option<f64> {
+        let answers = daemon.answers().await?;
+        self.of(answers, clock::monotonic())
+    }
+
     /// The rate now, once there is an earlier reading to compare with.
     fn of(&mut self, answers: u64, now: Mono) -> Option<f64> {
         let is_old = |reading: &(u64, Mono)| now.since(reading.1) > RATE_OVER;

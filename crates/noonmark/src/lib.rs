@@ -11,7 +11,6 @@
 //! system. This library exists so that the two programs share their parts; it promises nothing to others. Start at
 //! [`command::Arguments`].
 
-pub mod certificate;
 pub mod command;
 pub mod configuration;
 pub mod demo;
@@ -21,6 +20,7 @@ pub mod paint;
 pub mod query;
 pub mod sheet;
 pub mod sources;
+pub mod state;
 pub mod status;
 pub mod tracking;
 pub mod trust;

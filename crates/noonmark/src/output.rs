@@ -1,5 +1,6 @@
 //! Standard output that may be closed, or full.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -14,12 +15,21 @@ use crate::Verdict;
 pub fn deliver(found: Verdict, written: io::Result<()>) -> Verdict {
     match written {
         Err(error) if !is_closed(&error) => {
-            // There may be nobody to tell.
-            let _ = writeln!(io::stderr(), "noonmark: standard output cannot be written: {error}");
+            complain(format_args!("standard output cannot be written: {error}"));
             found.max(Verdict::Critical)
         }
         _ => found,
     }
+}
+
+/// Tells people what went wrong, on standard error. There may be nobody to tell, which is no reason to end differently.
+pub fn complain(what: impl fmt::Display) {
+    say(format_args!("noonmark: {what}"));
+}
+
+/// Writes a line to standard error, if it can be written.
+pub fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Whether the reader went away (EPIPE).

@@ -12,7 +12,7 @@ use noonmark_os::clock;
 
 use crate::command::QueryArguments;
 use crate::interrupt::Interrupt;
-use crate::output::{deliver, write_json, write_text};
+use crate::output::{complain, deliver, write_json, write_text};
 use crate::paint::Paint;
 use crate::{Verdict, trust};
 use findings::{Failure, Findings};
@@ -36,7 +36,7 @@ pub fn run(arguments: &QueryArguments) -> Verdict {
     if !arguments.json
         && let Some(error) = &report.error
     {
-        eprintln!("noonmark: {error}");
+        complain(error);
     }
     deliver(report.verdict(), written)
 }

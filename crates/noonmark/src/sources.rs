@@ -10,14 +10,15 @@ use crate::output::{deliver, write_json, write_text};
 use crate::paint::Paint;
 use crate::query::{signed, unsigned};
 use crate::sheet::columns;
-use crate::status::{self, PATIENCE, dash, list, text};
+use crate::state::{self, PATIENCE};
+use crate::status::{self, dash, list, text};
 use crate::tracking::{no_sources, text_of_seconds};
 
 /// Prints them. Good if at least one is followed and nothing is wrong with the others, warning if something is, critical if none is followed or
 /// the daemon cannot be asked, unknown if it asks no sources.
 #[must_use]
 pub fn run(arguments: &SourcesArguments) -> Verdict {
-    let state = match status::read(&arguments.status.socket, PATIENCE) {
+    let state = match state::read(&arguments.status.socket, PATIENCE) {
         Ok(state) => state,
         Err(error) => return status::unreadable(&error, arguments.status.json),
     };

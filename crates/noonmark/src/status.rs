@@ -1,24 +1,21 @@
 //! `noonmark status`: the state of a running noonmarkd, as it gives it over its Unix socket (docs/status.md).
 
-use std::fmt;
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::io;
 
 use serde_json::Value;
 
 use crate::Verdict;
 use crate::command::StatusArguments;
-use crate::output::{deliver, write_json, write_text};
+use crate::output::{complain, deliver, write_json, write_text};
 use crate::paint::Paint;
 use crate::query::unsigned;
 use crate::sheet::{Sheet, columns};
+use crate::state::{self, NoState, PATIENCE};
 
 /// Prints the state. Warning if something in it deserves a look, critical if part of the service is not there or there is no state.
 #[must_use]
 pub fn run(arguments: &StatusArguments) -> Verdict {
-    let state = match read(&arguments.socket, PATIENCE) {
+    let state = match state::read(&arguments.socket, PATIENCE) {
         Ok(state) => state,
         Err(error) => return unreadable(&error, arguments.json),
     };
@@ -33,13 +30,13 @@ pub fn run(arguments: &StatusArguments) -> Verdict {
 }
 
 /// Says that there is no state, which is critical.
-pub(crate) fn unreadable(error: &NoStatus, as_json: bool) -> Verdict {
+pub(crate) fn unreadable(error: &NoState, as_json: bool) -> Verdict {
     let written = if as_json {
         write_json(&serde_json::json!({ "error": error.to_string() }))
     } else {
         Ok(())
     };
-    eprintln!("noonmark: {error}");
+    complain(error);
     deliver(Verdict::Critical, written)
 }
 
@@ -51,68 +48,6 @@ struct Concern {
     /// What it is.
     words: String,
 }
-
-/// Reads the state of the daemon behind `socket`, for at most `patience`.
-///
-/// # Errors
-/// [`NoStatus`] says at which step it failed.
-pub fn read(socket: &Path, patience: Duration) -> Result<Value, NoStatus> {
-    let failed = |what, error| NoStatus { socket: socket.to_owned(), what, error };
-    let octets = read_to_end(socket, patience).map_err(|(what, error)| failed(what, error))?;
-    serde_json::from_slice(&octets)
-        .map_err(|error| failed("is not answered with JSON", error.into()))
-}
-
-fn read_to_end(socket: &Path, patience: Duration) -> Result<Vec<u8>, (&'static str, io::Error)> {
-    let give_up_at = Instant::now() + patience;
-    let mut stream = UnixStream::connect(socket).map_err(|error| ("cannot be reached", error))?;
-    let mut octets = Vec::new();
-    let mut part = [0; 4096];
-    loop {
-        let left = give_up_at.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(("is not answered in time", io::ErrorKind::TimedOut.into()));
-        }
-        stream.set_read_timeout(Some(left)).map_err(|error| ("cannot be read", error))?;
-        match stream.read(&mut part) {
-            Ok(0) => return Ok(octets),
-            Ok(len) => octets.extend_from_slice(part.get(..len).unwrap_or_default()),
-            // The time for reading is over: the turn of the loop above says so.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-                ) => {}
-            Err(error) => return Err(("cannot be read", error)),
-        }
-        if octets.len() > LONGEST_STATUS {
-            return Err(("is answered with more than a state", io::ErrorKind::InvalidData.into()));
-        }
-    }
-}
-
-/// The state of the daemon could not be read.
-#[derive(Debug)]
-pub struct NoStatus {
-    socket: PathBuf,
-    what: &'static str,
-    error: io::Error,
-}
-
-impl fmt::Display for NoStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the status socket {} {}: {}", self.socket.display(), self.what, self.error)?;
-        match self.error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                f.write_str("; is noonmarkd running, with [status] socket set to this path?")
-            }
-            io::ErrorKind::PermissionDenied => f.write_str("; its owner and group may ask"),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for NoStatus {}
 
 /// What in a state deserves a look.
 fn concerns(state: &Value) -> Vec<Concern> {
@@ -315,12 +250,8 @@ pub(crate) fn dash() -> String {
     "-".to_owned()
 }
 
-/// The daemon answers from memory; a local socket is quick.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// For an hour after a role ended by itself its end deserves a look, so that whoever looks every few minutes learns of it.
 const LATELY: f64 = 3600.0;
-/// A state is some kilobytes.
-const LONGEST_STATUS: usize = 1 << 22;
 
 #[cfg(test)]
 mod tests {
@@ -421,25 +352,5 @@ mod tests {
         ] {
             let _ = for_people(&odd, &concerns(&odd), Paint::PLAIN);
         }
-    }
-
-    #[test]
-    fn a_daemon_that_does_not_answer_is_waited_for_no_longer_than_that() {
-        let path = std::env::temp_dir().join(format!("noonmark-mute-{}", std::process::id()));
-        let _listener = std::os::unix::net::UnixListener::bind(&path).expect("a new name");
-        let error = read(&path, Duration::from_millis(100)).expect_err("mute").to_string();
-        std::fs::remove_file(&path).expect("ours");
-        assert!(error.contains("is not answered in time"), "{error}");
-    }
-
-    #[test]
-    fn a_missing_daemon_is_said_with_the_socket() {
-        let error = read(Path::new("/nonexistent/status.sock"), PATIENCE)
-            .expect_err("nobody there")
-            .to_string();
-        assert!(
-            error.contains("/nonexistent/status.sock") && error.contains("is noonmarkd running"),
-            "{error}"
-        );
     }
 }

@@ -6,17 +6,18 @@ use serde_json::{Value, json};
 
 use crate::Verdict;
 use crate::command::StatusArguments;
-use crate::output::{deliver, write_json, write_text};
+use crate::output::{complain, deliver, write_json, write_text};
 use crate::paint::Paint;
 use crate::query::{signed, unsigned};
 use crate::sheet::Sheet;
-use crate::status::{self, PATIENCE, dash, text};
+use crate::state::{self, PATIENCE};
+use crate::status::{self, dash, text};
 
 /// Prints it. Good if the clock follows sources, warning if it did and does not any more or a correction was refused, critical if it never did
 /// or the daemon cannot be asked, unknown if it asks no sources.
 #[must_use]
 pub fn run(arguments: &StatusArguments) -> Verdict {
-    let state = match status::read(&arguments.socket, PATIENCE) {
+    let state = match state::read(&arguments.socket, PATIENCE) {
         Ok(state) => state,
         Err(error) => return status::unreadable(&error, arguments.json),
     };
@@ -37,7 +38,7 @@ pub fn run(arguments: &StatusArguments) -> Verdict {
 pub(crate) fn no_sources(as_json: bool) -> Verdict {
     let words = "noonmarkd asks no sources: its configuration has no [[source]], [clock] is \"off\", or it has just begun";
     let written = if as_json { write_json(&json!({ "error": words })) } else { Ok(()) };
-    eprintln!("noonmark: {words}");
+    complain(words);
     deliver(Verdict::Unknown, written)
 }
 

@@ -9,7 +9,7 @@ use crate::Verdict;
 use crate::command::WaitArguments;
 use crate::output::{deliver, write_json, write_text};
 use crate::query::unsigned;
-use crate::status::{self, PATIENCE};
+use crate::state::{self, PATIENCE};
 
 /// Waits. Good once the clock is synchronised and known as well as asked for; when the time is over, warning if it is synchronised and not known
 /// that well, critical if it is not synchronised or the daemon cannot be asked, unknown if that asks no sources.
@@ -17,15 +17,21 @@ use crate::status::{self, PATIENCE};
 pub fn run(arguments: &WaitArguments) -> Verdict {
     let start = Instant::now();
     let limit = arguments.max_error;
+    let left = || {
+        arguments.timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(start.elapsed()))
+    };
     loop {
-        let found = status::read(&arguments.status.socket, PATIENCE)
+        // Asking counts as waiting: a daemon that does not answer must not make it longer.
+        let found = state::read(&arguments.status.socket, PATIENCE.min(left()))
             .map_err(|error| error.to_string())
             .map(|state| Found::of(&state, limit));
-        let is_over = arguments.timeout.is_some_and(|timeout| start.elapsed() >= timeout);
-        if is_over || matches!(found, Ok(Found { verdict: Verdict::Good, .. })) {
-            return tell(found, start.elapsed(), arguments.status.json);
+        if !matches!(found, Ok(Found { verdict: Verdict::Good, .. })) {
+            thread::sleep(LOOK_EVERY.min(left()));
+            if !left().is_zero() {
+                continue;
+            }
         }
-        thread::sleep(LOOK_EVERY);
+        return tell(found, start.elapsed(), arguments.status.json);
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -141,6 +142,12 @@ fn the_defaults_are_a_configuration_and_a_list() {
         && key["default"].is_string()));
 }
 
+/// The least that is a state.
+fn bare_state() -> Value {
+    json!({ "schema": 1, "version": "0.1.0", "ready": true, "configuration": {}, "listening": [],
+        "clock": { "synchronised": true, "stratum": 2 }, "tracking": null, "sources": [], "roles": [], "counters": {} })
+}
+
 /// A daemon that says `answer` to everybody who connects.
 fn daemon(folder: &Folder, answer: Vec<u8>) -> String {
     let path = folder.0.join("status.sock");
@@ -171,8 +178,11 @@ fn the_state_of_a_daemon_is_shown_and_judged() {
         (false, json!({ "state": "hung", "silent_seconds": 7.5 }), 2),
     ] {
         let folder = Folder::new(&format!("status-{}", role["last_end_seconds_ago"]));
-        let state = json!({ "schema": 1, "version": "0.1.0", "ready": ready, "roles": [role],
-            "counters": { "ntp": { "received": 7 } } });
+        let mut state = bare_state();
+        state["ready"] = json!(ready);
+        state["counters"] = json!({ "ntp": { "received": 7 } });
+        state["roles"] = json!([role]);
+        state["roles"][0]["role"] = json!("ntp");
         let socket = daemon(&folder, state.to_string().into_bytes());
         let people = noonmark(&["status", "--socket", &socket]);
         assert_eq!(people.status.code(), Some(status));
@@ -192,8 +202,36 @@ fn no_daemon_and_no_sense_are_critical() {
     assert_eq!(output.status.code(), Some(2));
     let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(said["error"].as_str().expect("a reason").contains("is noonmarkd running"), "{said}");
-    let socket = daemon(&folder, b"no JSON".to_vec());
-    assert_eq!(noonmark(&["status", "--socket", &socket]).status.code(), Some(2));
+    for (answer, words) in [
+        ("no JSON", "is not answered with JSON"),
+        ("{}", "its member schema is missing"),
+        (r#"{"schema":9,"version":"7.0"}"#, "in schema 9 by noonmarkd 7.0"),
+    ] {
+        let socket = daemon(&folder, answer.into());
+        for command in ["status", "tracking", "sources"] {
+            let output = noonmark(&[command, "--socket", &socket]);
+            let said = String::from_utf8(output.stderr).expect("text");
+            assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+            assert!(said.contains(words), "{command}: {said}");
+        }
+        fs::remove_file(socket).expect("ours");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_stopped_is_waited_for_as_long_as_was_asked() {
+    let folder = Folder::new("mute");
+    let path = folder.0.join("status.sock");
+    let _listener = UnixListener::bind(&path).expect("a socket");
+    let path = path.to_string_lossy();
+    let start = Instant::now();
+    let output = noonmark(&["wait-sync", "--timeout", "0.5", "--json", "--socket", &path]);
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_millis(500), "{waited:?}");
+    assert!(waited < Duration::from_secs(4), "less than every other command waits: {waited:?}");
+    assert_eq!(output.status.code(), Some(2));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(said["result"].as_str().expect("words").contains("not answered in time"), "{said}");
 }
 
 #[test]
@@ -201,7 +239,7 @@ fn lost_output_is_no_success_and_a_closed_pipe_is_none_of_our_business() {
     let folder = Folder::new("full");
     let file = folder.file("noonmark.toml", "[server]\nlisten = [\"127.0.0.1:11123\"]\n");
     let file = file.to_string_lossy();
-    let socket = daemon(&folder, json!({ "ready": true }).to_string().into_bytes());
+    let socket = daemon(&folder, bare_state().to_string().into_bytes());
     let nobody = "/nonexistent/status.sock";
     let full = || File::options().write(true).open("/dev/full").expect("a device");
     let closed = || std::io::pipe().expect("a pipe").1;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 
 use crate::exit::Status;
+use crate::output;
 use crate::role::Role;
 
 /// Keep and serve authenticated time: NTP with Network Time Security.
@@ -59,12 +59,18 @@ impl Arguments {
     /// The status to end with: 0 after `--help` and `--version`, 64 for wrong usage.
     pub fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
-            // Nobody is left to tell if even this cannot be printed.
-            let _ = error.print();
-            match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Status::Good.into(),
-                _ => Status::Usage.into(),
+            let printed = error.print();
+            if error.use_stderr() {
+                // Nobody is left to tell if even this cannot be printed.
+                return Status::Usage.into();
             }
+            output::judge(printed).map_or_else(
+                |failure| {
+                    output::complain(&failure);
+                    failure.status.into()
+                },
+                |_| Status::Good.into(),
+            )
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One process that holds no right, binds no address and opens no state, so it can be run beside whatever keeps the clock.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use noonmark_client::{Runner, Wanted};
@@ -11,12 +11,12 @@ use noonmark_config::{ClockMode, Settings};
 use noonmark_os::clock::{self, ObservedClock};
 use noonmark_os::{caps, process};
 use noonmark_packet::ReferenceId;
-use noonmark_units::Span;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Failure, Status};
 use crate::observe::tracking;
+use crate::output::{self, Reader};
 use crate::sources::{self, view};
 use crate::status::{Source, Tracking};
 use crate::{log, warden};
@@ -64,8 +64,12 @@ async fn watch(settings: &Settings, as_json: bool) -> Result<(), Failure> {
             continue;
         }
         shown = row.tracking.updates;
-        // Whoever stops reading has seen enough.
-        if row.print(&kept, as_json).is_err() {
+        let printed = if as_json {
+            output::print_json(&row, false)?
+        } else {
+            output::print(&row.for_people(&kept))?
+        };
+        if printed == Reader::Gone {
             return Ok(());
         }
     }
@@ -95,7 +99,7 @@ struct Row {
 
 impl Row {
     fn of(runner: &Runner, settings: &Settings) -> Self {
-        let now = clock::reading();
+        let (now, time) = (clock::reading(), clock::realtime());
         let sources = runner.sources();
         let (mut found, reports) = (sources.keeper().tracking(now), sources.keeper().sources(now));
         let statuses = sources.statuses();
@@ -107,39 +111,19 @@ impl Row {
         let agreeing = sources::agreeing(&reports);
         let report = view::report(now, &found, id, agreeing, &statuses, &reports);
         Self {
-            time: clock::realtime().to_string(),
-            tracking: tracking::tracking(&report, ClockMode::Observe, now.mono),
+            time: time.to_string(),
+            tracking: tracking::tracking(&report, ClockMode::Observe, now.mono, time),
             sources: tracking::sources(&report, now.mono),
         }
     }
 
-    fn print(&self, kept: &ObservedClock, as_json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if as_json {
-            serde_json::to_writer(&mut out, self)?;
-            return out.write_all(b"\n").and_then(|()| out.flush());
-        }
-        let Self { time, tracking: found, .. } = self;
-        let length = |seconds: f64| Span::from_seconds_f64(seconds).to_string();
-        let bare = |seconds: f64| length(seconds).trim_start_matches('+').to_owned();
+    fn for_people(&self, kept: &ObservedClock) -> String {
+        let Self { time, tracking, .. } = self;
         let steps = match kept.wished().steps {
             0 => String::new(),
             count => format!(", would have stepped {count} times"),
         };
-        writeln!(
-            out,
-            "{time} {} stratum {} via {} ({} agree): offset (+ true time ahead) {} ± {}, error at most {}, frequency {:+.3} ± {:.3} ppm{steps}",
-            found.state,
-            found.stratum,
-            found.reference_name.as_deref().unwrap_or("-"),
-            found.agreeing,
-            length(found.offset_seconds),
-            bare(found.offset_sigma_seconds),
-            bare(found.error_bound_seconds),
-            found.frequency_ppm,
-            found.skew_ppm,
-        )?;
-        out.flush()
+        format!("{time} {}{steps}\n", tracking.in_short())
     }
 }
 

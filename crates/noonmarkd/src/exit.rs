@@ -25,6 +25,8 @@ pub enum Status {
     System = 71,
     /// 73: the state folder cannot be used, or what is in it is damaged.
     State = 73,
+    /// 74: standard output cannot be written.
+    Output = 74,
     /// 75: another `noonmarkd` works in the state folder or at the status socket.
     AlreadyRunning = 75,
     /// 77: the right to do something is missing, as to bind port 123.
@@ -34,7 +36,7 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Good,
         Self::Usage,
         Self::Certificate,
@@ -43,6 +45,7 @@ impl Status {
         Self::Internal,
         Self::System,
         Self::State,
+        Self::Output,
         Self::AlreadyRunning,
         Self::Permission,
         Self::Configuration,

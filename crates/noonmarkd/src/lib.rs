@@ -30,6 +30,7 @@ mod log;
 pub mod message;
 mod ntp;
 mod observe;
+pub mod output;
 pub mod role;
 mod sources;
 pub mod station;

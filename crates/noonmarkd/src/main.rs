@@ -1,12 +1,12 @@
 //! `noonmarkd`: see the library of the same name.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use noonmarkd::arguments::Arguments;
 use noonmarkd::exit::{Failure, Status};
 use noonmarkd::message::Purpose;
-use noonmarkd::{dry_run, launcher, station};
+use noonmarkd::{dry_run, launcher, output, station};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("noonmarkd: {failure}");
+            output::complain(&failure);
             failure.status.into()
         }
     }
@@ -40,8 +40,7 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     if arguments.check {
         launcher::check(&loaded)?;
-        // Who closed standard output has the exit status.
-        let _ = writeln!(std::io::stdout(), "{}: good", arguments.config.display());
+        output::print(&format!("{}: good\n", arguments.config.display()))?;
         return Ok(());
     }
     if arguments.dry_run {

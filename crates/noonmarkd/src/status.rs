@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use noonmark_units::Span;
 use serde::Serialize;
 
 /// Everything told about a running daemon. Times are RFC 3339.
@@ -193,6 +194,30 @@ pub struct Tracking {
     pub refusals: u32,
     /// Why it forbade the last one.
     pub refused: Option<String>,
+}
+
+impl Tracking {
+    /// One line for people: state, offset with its standard deviation, bound, frequency.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let length = |seconds: Option<f64>| match seconds {
+            Some(seconds) => Span::from_seconds_f64(seconds).to_string(),
+            None => "unknown".to_owned(),
+        };
+        let bare = |seconds| length(seconds).trim_start_matches('+').to_owned();
+        format!(
+            "{} stratum {} via {} ({} agree): offset (+ true time ahead) {} ± {}, error at most {}, frequency {:+.3} ± {:.3} ppm",
+            self.state,
+            self.stratum,
+            self.reference_name.as_deref().unwrap_or("-"),
+            self.agreeing,
+            length(self.offset_seconds),
+            bare(self.offset_sigma_seconds),
+            bare(self.error_bound_seconds),
+            self.frequency_ppm,
+            self.skew_ppm,
+        )
+    }
 }
 
 /// Where one source stands.

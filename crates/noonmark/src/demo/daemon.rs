@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::authority;
 use super::folder::{PrivateFolder, write_private};
-use crate::status;
+use crate::state;
 
 /// Builds noonmarkd as this program was built, and says where it is.
 ///
@@ -139,7 +139,7 @@ impl Daemon {
         let patience = tokio::time::sleep(START_PATIENCE);
         tokio::pin!(patience);
         loop {
-            if self.status().is_some_and(|status| status["ready"] == true) {
+            if self.status().await.is_some_and(|status| status["ready"] == true) {
                 return Ok(());
             }
             tokio::select! {
@@ -156,8 +156,9 @@ impl Daemon {
     }
 
     /// How many requests it has answered with time.
-    pub(super) fn answers(&self) -> Option<u64> {
-        let counters = &self.status()?["counters"]["ntp"];
+    pub(super) async fn answers(&self) -> Option<u64> {
+        let status = self.status().await?;
+        let counters = &status["counters"]["ntp"];
         Some(
             counters["answered_plain"].as_u64()?.saturating_add(counters["answered_nts"].as_u64()?),
         )
@@ -178,8 +179,8 @@ impl Daemon {
         }
     }
 
-    fn status(&self) -> Option<Value> {
-        status::read(&self.status_socket, STATUS_PATIENCE).ok()
+    async fn status(&self) -> Option<Value> {
+        state::ask(&self.status_socket, STATUS_PATIENCE).await.ok()
     }
 
     /// The last lines it wrote.

@@ -53,7 +53,10 @@ const LONGEST_PLACE: usize = 60;
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("noonmark-demo: {} is left behind: {error}", self.path.display());
+            crate::output::say(format_args!(
+                "noonmark-demo: {} is left behind: {error}",
+                self.path.display()
+            ));
         }
     }
 }

@@ -10,15 +10,15 @@ use noonmark_client::{
 use noonmark_packet::KissCode;
 
 use crate::Verdict;
-use crate::certificate::CertificateFacts;
 use crate::trust::NoTrust;
+use noonmark_config::CertificateText;
 
 /// What a query learned.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) server: Option<SocketAddr>,
     pub(super) established: Option<Established>,
-    pub(super) certificate: Option<CertificateFacts>,
+    pub(super) certificate: Option<CertificateText>,
     pub(super) cookies_left: Option<usize>,
     /// Answers that passed every check.
     pub(super) samples: Vec<Exchange>,
@@ -58,7 +58,7 @@ impl Findings {
         match event {
             Event::Established(established) => {
                 self.certificate =
-                    established.certificates.first().and_then(|der| CertificateFacts::read(der));
+                    established.certificates.first().and_then(|der| CertificateText::read(der));
                 self.established = Some(established);
             }
             Event::Measured(exchange) => self.samples.push(exchange),

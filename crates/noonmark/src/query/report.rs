@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::findings::Findings;
 use crate::Verdict;
-use crate::certificate::CertificateFacts;
 use crate::command::QueryArguments;
 use crate::paint::Paint;
 use crate::sheet::Sheet;
+use noonmark_config::CertificateText;
 
 /// The JSON of `noonmark query`; its names and units are a promise (docs/json.md). Times are seconds unless they say otherwise.
 #[derive(Debug, Serialize)]
@@ -132,7 +132,7 @@ pub struct Nts {
     /// Seconds key establishment took, name resolution included.
     pub duration: f64,
     /// The server's certificate.
-    pub certificate: Option<CertificateFacts>,
+    pub certificate: Option<CertificateText>,
     /// Certificates in the chain it sent.
     pub chain_length: usize,
 }

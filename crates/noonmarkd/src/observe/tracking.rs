@@ -1,7 +1,5 @@
 //! Where the sources and the clock stand, as the document has it.
 
-use std::time::Duration;
-
 use noonmark_clock::ClockState;
 use noonmark_config::ClockMode;
 use noonmark_units::{Mono, Span, UnixTime};
@@ -43,7 +41,7 @@ pub fn tracking(report: &Report, mode: ClockMode, now: Mono, time: UnixTime) -> 
         error_bound_seconds: bound.map(|(low, high)| seconds(low.abs().max(high.abs()))),
         last_correction_seconds: updated.map(|_| seconds(clock.last_correction)),
         last_update_seconds_ago: updated.map(|ago| ago.as_secs_f64()),
-        reference_time: updated.map(|ago| before(time, ago).to_string()),
+        reference_time: updated.map(|ago| (time - Span::from_duration(ago)).to_string()),
         poll_seconds: Some(clock.interval.as_secs_f64()).filter(|interval| *interval > 0.0),
         next_question_seconds: clock.next_question.map(|at| until(at, now)),
         updates: clock.updates,
@@ -104,16 +102,6 @@ fn is(number: u32, reference: u32) -> bool {
     number != 0 && number == reference
 }
 
-fn before(time: UnixTime, ago: Duration) -> UnixTime {
-    let nanos = i128::from(time.seconds) * NANOS + i128::from(time.nanos);
-    let then = nanos - i128::try_from(ago.as_nanos()).unwrap_or(0);
-    UnixTime::new(
-        i64::try_from(then.div_euclid(NANOS)).unwrap_or(0),
-        u32::try_from(then.rem_euclid(NANOS)).unwrap_or(0),
-    )
-}
-
-const NANOS: i128 = 1_000_000_000;
 /// What a bound or a standard deviation is said to be when nothing is known (RFC 5905, `MAXDISP`).
 const NOTHING_KNOWN: Span = Span::from_seconds(16);
 
@@ -147,7 +135,10 @@ mod tests {
         assert_eq!(found.next_question_seconds, Some(19.5));
         let late = tracking(&report, ClockMode::Keep, Mono(131_000_000_000), time);
         assert_eq!(late.next_question_seconds, Some(-1.0));
-        assert_eq!((late.error_bound_seconds, late.refused, late.reference), (Some(3.0), None, None));
+        assert_eq!(
+            (late.error_bound_seconds, late.refused, late.reference),
+            (Some(3.0), None, None)
+        );
     }
 
     #[test]

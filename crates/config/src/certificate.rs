@@ -1,12 +1,12 @@
-//! What a server's certificate says, as commands tell it.
+//! What a server's certificate says, as commands and their JSON tell it.
 
-use noonmark_nts::{CertificateFacts as Facts, ValidityPeriod};
+use noonmark_nts::{CertificateFacts, ValidityPeriod};
 use noonmark_units::UnixTime;
 use serde::Serialize;
 
 /// The facts of one X.509 certificate (RFC 5280) as text.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct CertificateFacts {
+pub struct CertificateText {
     /// The names it is for: DNS names and addresses of the subject alternative name.
     pub names: Vec<String>,
     /// The subject as a distinguished name; may be empty.
@@ -24,11 +24,11 @@ pub struct CertificateFacts {
     pub(crate) period: ValidityPeriod,
 }
 
-impl CertificateFacts {
+impl CertificateText {
     /// Reads a certificate in DER; `None` if it is none, which a verified one cannot be.
     #[must_use]
     pub fn read(der: &[u8]) -> Option<Self> {
-        let facts = Facts::read(der)?;
+        let facts = CertificateFacts::read(der)?;
         let rfc3339 = |time: UnixTime| time.to_string().replace(".000000000", "");
         Some(Self {
             spki_sha256: facts.spki_hex(),
@@ -60,7 +60,7 @@ mod tests {
         params.not_before = rcgen::date_time_ymd(2026, 1, 2);
         params.not_after = rcgen::date_time_ymd(2040, 1, 2);
         let certificate = params.self_signed(&key).expect("a certificate");
-        let facts = CertificateFacts::read(certificate.der()).expect("facts");
+        let facts = CertificateText::read(certificate.der()).expect("facts");
         assert_eq!(facts.names, ["time.example"]);
         assert_eq!(facts.not_before, "2026-01-02T00:00:00Z");
         assert_eq!(facts.not_after, "2040-01-02T00:00:00Z");
@@ -72,6 +72,6 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_has_no_facts() {
-        assert_eq!(CertificateFacts::read(b"nonsense"), None);
+        assert_eq!(CertificateText::read(b"nonsense"), None);
     }
 }
