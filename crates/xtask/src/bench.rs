@@ -5,11 +5,13 @@
 //! turn, so that what else the machine does falls on all alike. The figure of a server is the least processor time per
 //! answer of all rounds; what is judged is the quotient of two such figures. `docs/performance.md` has the method.
 //!
-//! `cargo xtask bench accuracy` is of another kind: nothing is timed, a clock is kept in virtual time (`docs/accuracy.md`).
+//! `cargo xtask bench accuracy` is of another kind: nothing is timed, a clock is kept in virtual time (`docs/accuracy.md`). `cargo xtask bench guests`
+//! keeps a real kernel's clock, in a guest.
 
 mod accuracy;
 mod certificate;
 mod figure;
+mod guests;
 mod ke;
 mod rig;
 mod server;
@@ -33,6 +35,8 @@ enum Subject {
     Ke(Wish),
     /// How far the clock is off in simulation, beside chronyd's figures in the same conditions
     Accuracy(accuracy::Wish),
+    /// How far a real kernel's clock is off in guests, kept by noonmarkd and by chronyd
+    Guests(guests::Wish),
 }
 
 /// How to measure.
@@ -64,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         Subject::Server(wish) => (*wish, server::measure(*wish)?),
         Subject::Ke(wish) => (*wish, ke::measure(*wish)?),
         Subject::Accuracy(wish) => return accuracy::run(wish).map(|()| ExitCode::SUCCESS),
+        Subject::Guests(wish) => return guests::run(wish).map(|()| ExitCode::SUCCESS),
     };
     if wish.json {
         print!("{}", figure::as_json(&figures)?);

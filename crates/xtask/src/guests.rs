@@ -8,9 +8,10 @@
 mod image;
 mod kernel;
 mod machine;
+mod subject;
 mod truth;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::apt::{self, Consent, Needed};
@@ -20,9 +21,10 @@ use crate::report::Tally;
 use crate::test::Wish;
 use crate::workspace::Metadata;
 use image::Image;
-use kernel::Kernel;
+pub use kernel::Kernel;
 use machine::Machine;
-use truth::Course;
+pub use subject::{Polls, Subject};
+use truth::{Course, Oscillator};
 
 /// What the machine needs.
 const TOOLS: &[Needed] = &[
@@ -53,13 +55,23 @@ struct Place<'a> {
     consent: Consent,
 }
 
+impl Place<'_> {
+    /// Where our programs were built.
+    fn programs(&self) -> PathBuf {
+        self.target.join("debug")
+    }
+
+    fn peers(&self) -> Result<Peers, String> {
+        Peers::prepare(self.target, self.consent)
+    }
+}
+
 /// A thing that was to be shown, and whether it was.
 type Promise = (String, Result<(), String>);
 
 const EXPERIMENTS: &[Experiment] = &[
     Experiment { name: "kernel clock", run: kernel_clock },
     Experiment { name: "chronyd in a guest", run: chronyd },
-    Experiment { name: "keeper in a guest", run: keeper },
     Experiment { name: "noonmarkd in a guest", run: noonmarkd },
 ];
 
@@ -70,11 +82,7 @@ pub fn run(wish: &Wish) -> Tally {
         wish.cell.as_ref().is_none_or(|text| experiment.name.contains(text.as_str()))
     };
     let prepared = Metadata::read().and_then(|metadata| {
-        if !cfg!(target_arch = "x86_64") {
-            return Err("guests are made for x86-64 machines".to_owned());
-        }
-        apt::ensure(TOOLS, wish.consent)?;
-        let kernel = Kernel::prepare(&metadata.target_directory)?;
+        let kernel = prepare(&metadata.target_directory, wish.consent)?;
         Ok((metadata.target_directory, kernel))
     });
     let (target, kernel) = match prepared {
@@ -104,12 +112,24 @@ pub fn run(wish: &Wish) -> Tally {
     tally
 }
 
+/// What every guest needs.
+///
+/// # Errors
+/// Why there can be none here.
+pub fn prepare(target: &Path, consent: Consent) -> Result<Kernel, String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err("guests are made for x86-64 machines".to_owned());
+    }
+    apt::ensure(TOOLS, consent)?;
+    Kernel::prepare(target)
+}
+
 /// Steers a guest's clock for real through the crate `os`.
 fn kernel_clock(place: &Place<'_>) -> Result<Vec<Promise>, String> {
     let script = format!("{SCRIPT}clock-proof\npoweroff -f\n");
     let mut image = Image::new()?;
     image.init(&script);
-    image.program("usr/bin/clock-proof", &place.target.join("debug/clock-proof"))?;
+    image.program("usr/bin/clock-proof", &place.programs().join("clock-proof"))?;
     let machine = Machine {
         name: "kernel-clock",
         kernel: place.kernel,
@@ -126,110 +146,243 @@ fn kernel_clock(place: &Place<'_>) -> Result<Vec<Promise>, String> {
 
 /// The control that shows the rig itself works: another daemon sets and keeps a guest's clock.
 fn chronyd(place: &Place<'_>) -> Result<Vec<Promise>, String> {
-    let peers = Peers::prepare(place.target, place.consent)?;
-    let mut image = Image::new()?;
-    image.peer(&peers, Peers::CHRONYD, "peer")?;
-    let server = truth::Wired::SERVER;
-    let settings = format!("server {server} iburst minpoll 0 maxpoll 2\nmakestep 1 3\ncmdport 0\n");
-    image.file("peer/etc/chrony.conf", 0o644, settings.into_bytes());
-    let start = "mkdir -p /peer/run /peer/dev /peer/proc
-mount -t devtmpfs dev /peer/dev; mount -t proc proc /peer/proc
-chroot /peer /peers/chrony/usr/sbin/chronyd -u root -d -f /etc/chrony.conf &
-";
-    let course = kept(place, "chronyd", image, start)?;
-    figures(&course)
+    let task = Task {
+        name: Subject::Chronyd.name().into(),
+        subject: Subject::Chronyd,
+        polls: POLLS,
+        oscillator_ppm: 100.0,
+        ahead_hours: 5,
+        keep_for: Duration::from_secs(45),
+    };
+    let course = task.run(place.kernel, &place.peers()?, place.target, &place.programs())?;
+    figures(&course, task.oscillator_ppm)
 }
 
-/// What we keep time with, whole, but in one process: the same task as chronyd's.
-fn keeper(place: &Place<'_>) -> Result<Vec<Promise>, String> {
-    let mut image = Image::new()?;
-    image.program("usr/bin/clock-keeper", &place.target.join("debug/clock-keeper"))?;
-    let server = truth::Wired::SERVER;
-    let start = format!("clock-keeper --server {server} --minpoll 0 --maxpoll 2 &\n");
-    let course = kept(place, "keeper", image, &start)?;
-    let mut promises = figures(&course)?;
-    let (inside, all) = course.inside_intervals(course.set_at()? + SETTLING_S);
-    promises.push((
-        format!("the truth lay within the interval told {inside} of {all} times"),
-        holds(inside == all && all >= 15, "every time would be good"),
-    ));
-    Ok(promises)
+/// Keeping a guest's clock for a while that was left alone before.
+pub struct Task {
+    /// Of the guest and its folder of files.
+    pub name: String,
+    /// Who does.
+    pub subject: Subject,
+    /// How often it asks.
+    pub polls: Polls,
+    /// What the guest's clock gains by itself.
+    pub oscillator_ppm: f64,
+    /// What it shows at the start, before or after the true time.
+    pub ahead_hours: i64,
+    /// From its start to the guest's end.
+    pub keep_for: Duration,
 }
 
-/// The daemon as it is shipped, all roles, with its rules: the same task again.
-fn noonmarkd(place: &Place<'_>) -> Result<Vec<Promise>, String> {
-    let mut image = Image::new()?;
-    for name in ["noonmarkd", "noonmark"] {
-        image.program(&format!("usr/bin/{name}"), &place.target.join("debug").join(name))?;
+impl Task {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What could not be started, or how the guest ended.
+    pub fn run(
+        &self,
+        kernel: &Kernel,
+        peers: &Peers,
+        target: &Path,
+        programs: &Path,
+    ) -> Result<Course, String> {
+        let seconds = self.keep_for.as_secs();
+        let keep = format!("{} &\nsleep {seconds}\n", self.subject.command());
+        let wired = truth::Wired {
+            name: &self.name,
+            image: self.subject.image(self.polls, peers, programs)?,
+            starts_at: &hours_from_now(self.ahead_hours),
+            programs,
+            oscillator: Oscillator::Gains(self.oscillator_ppm),
+            plugged_in: true,
+            script: &alone_then(self.subject, &keep),
+            limit: LIMIT + self.keep_for,
+        };
+        wired.run(kernel, target)
     }
-    let server = truth::Wired::SERVER;
-    let settings = format!(
-        "[[source]]\nserver = \"{server}\"\nminpoll = 0\nmaxpoll = 2\n[clock]\nclock = \"keep\"\n\
-         [state]\nfolder = \"/state\"\n[status]\nsocket = \"/run/status.sock\"\n"
-    );
-    image.file("etc/noonmark.toml", 0o600, settings.into_bytes());
-    let start = "mkdir -m 0700 /state
-noonmarkd --config /etc/noonmark.toml --once
+}
+
+/// The daemon as it is shipped, all roles, with its rules: the same task with the oscillator's error the other way round, and then, in
+/// another guest, a second start from what it stored.
+fn noonmarkd(place: &Place<'_>) -> Result<Vec<Promise>, String> {
+    let subject = Subject::Noonmarkd;
+    let (command, status) = (subject.command(), truth::STATUS);
+    let image = subject.image(POLLS, &place.peers()?, &place.programs())?;
+    let keep = format!(
+        "{command} --once
 echo once ended with $?
 test -e /state/drift && echo drift stored
-(noonmarkd --config /etc/noonmark.toml &
-noonmark wait-sync --timeout 60 --max-error 0.01 --socket /run/status.sock
+{command} & daemon=$!
+noonmark wait-sync --timeout 60 --max-error 0.01 --socket {status}
 echo waiting ended with $?
-sleep 20
-noonmark tracking --socket /run/status.sock
-echo tracking ended with $?) &
-";
-    let course = kept(place, "noonmarkd", image, start)?;
-    let mut promises = figures(&course)?;
-    let console = machine::console(place.target, "noonmarkd")?;
-    let says =
-        |words: &str| holds(console.contains(words), &format!("not on the console: {words}"));
+sleep 45
+noonmark tracking --socket {status}
+echo tracking ended with $?
+echo now is $(date +%s)
+kill $daemon; wait $daemon
+echo noonmarkd ended with $?
+for file in /state/*; do echo stored $file $(hexdump -v -e '1/1 \"%02x\"' $file) >/dev/ttyS1; done
+"
+    );
+    let wired = truth::Wired {
+        name: subject.name(),
+        image: image.clone(),
+        starts_at: &hours_from_now(-3),
+        programs: &place.programs(),
+        oscillator: Oscillator::Gains(-100.0),
+        plugged_in: true,
+        script: &alone_then(subject, &keep),
+        limit: LIMIT,
+    };
+    let course = wired.run(place.kernel, place.target)?;
+    let mut promises = figures(&course, -100.0)?;
+    promises.push(truth_was_told(&course, course.mark(BEGUN)?));
+    let says = |words: &str| {
+        holds(course.console.contains(words), &format!("not on the console: {words}"))
+    };
     promises.push(("--once sets the clock and ends well".into(), says("once ended with 0")));
     promises.push(("what it learned of the oscillator is stored".into(), says("drift stored")));
     promises.push(("wait-sync ends well".into(), says("waiting ended with 0")));
     promises.push(("tracking is good".into(), says("tracking ended with 0")));
+    promises.push(("noonmarkd ends well".into(), says("noonmarkd ended with 0")));
+    promises.extend(started_again(place, image, &course)?);
     Ok(promises)
 }
 
-/// A guest whose clock begins months off and loses 100 ppm, left alone for 10 s and then kept for 50 s by what `start` starts.
-fn kept(place: &Place<'_>, name: &str, mut image: Image, start: &str) -> Result<Course, String> {
-    image.program("usr/bin/clock-truth", &place.target.join("debug/clock-truth"))?;
+/// The same machine without a clock chip's battery, started again: it has what was stored, begins in 1970, and for a while is on no
+/// network.
+fn started_again(
+    place: &Place<'_>,
+    mut image: Image,
+    before: &Course,
+) -> Result<Vec<Promise>, String> {
+    let files: Vec<_> = before.samples.lines().filter_map(stored).collect();
+    let ended_at = before.console.lines().find_map(|line| line.strip_prefix("now is "));
+    let ended_at: i64 = ended_at.and_then(|at| at.parse().ok()).ok_or("no time at the end")?;
+    for (path, octets) in &files {
+        image.file(path, 0o600, octets.clone());
+    }
+    let subject = Subject::Noonmarkd;
+    let keep = format!(
+        "{} &\nsleep 1\n{}\necho now is $(date +%s)\nsleep 12\n{}\n{}\nsleep 25\n",
+        subject.command(),
+        truth::mark("a-second-later"),
+        truth::mark("plugged-in"),
+        truth::PLUG_IN,
+    );
     let wired = truth::Wired {
-        name,
+        name: "noonmarkd-again",
         image,
-        starts_at: "2026-01-01T00:00:00",
-        oscillator_ppm: -100.0,
-        start: &format!("sleep 10\n{start}"),
-        seconds: 50,
+        starts_at: "1970-01-01T00:00:00",
+        programs: &place.programs(),
+        oscillator: Oscillator::As(before.counter_khz),
+        plugged_in: false,
+        script: &alone_then(subject, &keep),
+        limit: LIMIT,
     };
-    wired.run(place.kernel, place.target)
+    let course = wired.run(place.kernel, place.target)?;
+    let (alone, plugged_in) = (course.mark("a-second-later")?, course.mark("plugged-in")?);
+    let began_at = course.console.lines().find_map(|line| line.strip_prefix("now is "));
+    let began_at: i64 = began_at.and_then(|at| at.parse().ok()).ok_or("no time at the start")?;
+    let rate = course.rate_ppm(alone..plugged_in)?;
+    let later = began_at - ended_at;
+    let good_from = course.within_a_millisecond_from();
+    Ok(vec![
+        (
+            format!(
+                "started again in 1970, the clock was set to the last time stored: {later} s after the first run's end"
+            ),
+            holds((-2..60).contains(&later), "-2 to 60 s would be good"),
+        ),
+        (
+            format!(
+                "started again, with nobody to ask: from 1 s on the clock gains {rate:.2} ppm of its oscillator's -100"
+            ),
+            holds(rate.abs() <= 2.0, "2 ppm would be good"),
+        ),
+        (
+            match good_from {
+                Some(at) => format!(
+                    "plugged in, the clock was right to 1 ms after {:.1} s",
+                    at - plugged_in
+                ),
+                None => "plugged in, the clock was not right to 1 ms".into(),
+            },
+            holds(good_from.is_some_and(|at| at <= plugged_in + 20.0), "20 s would be good"),
+        ),
+        truth_was_told(&course, plugged_in),
+    ])
+}
+
+/// A guest's script: its clock is left alone for a while, and then kept by `subject`, as `keep` says.
+fn alone_then(subject: Subject, keep: &str) -> String {
+    format!("{}\nsleep 6\n{}\n{keep}", subject.prepare(), truth::mark(BEGUN))
 }
 
 /// What a course has to show whoever kept the clock.
-fn figures(course: &Course) -> Result<Vec<Promise>, String> {
-    let set_at = course.set_at()?;
-    let alone = course.rate_ppm(0.0..set_at - 0.5)?;
-    let (median, worst) = course.error_after(set_at + SETTLING_S)?;
+fn figures(course: &Course, oscillator_ppm: f64) -> Result<Vec<Promise>, String> {
+    let begun = course.mark(BEGUN)?;
+    let alone = course.rate_ppm(0.0..begun)?;
+    let (median, worst) = course.error_after(begun + SETTLING_S)?;
+    let (_, off) = course.error_at(0.0)?;
     Ok(vec![
         (
             format!("counters a constant apart, known within {:.3} µs", course.uncertainty_us),
             holds(course.uncertainty_us <= 5.0, "5 µs would be good"),
         ),
         (
-            format!("left alone, the clock gains {alone:.1} ppm"),
-            holds((alone + 100.0).abs() <= 5.0, "its oscillator was to gain -100 ppm"),
+            format!(
+                "the clock begins {:.1} h off, and left alone gains {alone:.1} ppm",
+                off / 3600.0
+            ),
+            holds(
+                (alone - oscillator_ppm).abs() <= 5.0 && off.abs() > 3600.0,
+                &format!("it was to gain {oscillator_ppm} ppm, hours off"),
+            ),
         ),
         (
             format!(
-                "true error from {SETTLING_S} s after it was set: {median:.1} µs in the median, {worst:.1} µs at most"
+                "true error from {SETTLING_S} s after the start: {median:.1} µs in the median, {worst:.1} µs at most"
             ),
             holds(median <= 10_000.0, "10 ms would be good"),
         ),
     ])
 }
 
-/// How long after it was set a clock has to be right, in seconds.
-const SETTLING_S: f64 = 25.0;
+/// Whether the truth lay within all bounds published from `begin` on.
+fn truth_was_told(course: &Course, begin: f64) -> Promise {
+    let kept = course.kept_within(begin);
+    (
+        format!(
+            "true time lay within the interval published {} of {} times, {:.0} µs to each side in the median",
+            kept.inside, kept.all, kept.half_width_us
+        ),
+        holds(kept.inside == kept.all && kept.all >= 15, "every time, and 15 times, would be good"),
+    )
+}
+
+/// Path and content of a line `stored PATH HEXADECIMAL`.
+fn stored(line: &str) -> Option<(&str, Vec<u8>)> {
+    let (path, digits) = line.strip_prefix("stored /")?.split_once(' ')?;
+    let octet = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    Some((path, (0..digits.len()).step_by(2).map(octet).collect::<Option<_>>()?))
+}
+
+/// That time as QEMU takes it.
+fn hours_from_now(hours: i64) -> String {
+    let mut then = noonmark_os::clock::realtime();
+    then.seconds += hours * 3600;
+    then.to_string().chars().take("2026-01-01T00:00:00".len()).collect()
+}
+
+/// The mark at the start of what keeps the clock.
+pub const BEGUN: &str = "begun";
+/// How long after its start a clock has to be right, in seconds.
+pub const SETTLING_S: f64 = 25.0;
+/// From every second to every four.
+const POLLS: Polls = Polls(0, 2);
+/// A guest's whole life, or what it may take besides its task.
+const LIMIT: Duration = Duration::from_secs(150);
 
 fn holds(good: bool, else_what: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(else_what.to_owned()) }

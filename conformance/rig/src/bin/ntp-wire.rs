@@ -1,7 +1,7 @@
 //! `ntp-wire`: the only other machine on a guest's wire, an NTP server that serves this machine's clock as it is.
 //!
 //! It takes and gives whole Ethernet frames over a pair of datagram sockets: answers who has 10.9.0.1 (ARP) and NTP requests to it
-//! over IPv4, and nothing else.
+//! over IPv4, and nothing else. A request counts as received when the kernel had it, not when this program got its turn.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use noonmark_os::clock;
 use noonmark_rig::frame::{self, HEADERS, Mac, Route};
+use noonmark_rig::stamped::StampedDatagram;
 use noonmark_units::{Timestamp, UnixTime};
 
 /// Serves until ended. Prints `ready` once it can be reached.
@@ -36,17 +37,16 @@ fn serve(arguments: &Arguments) -> io::Result<std::convert::Infallible> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let socket = UnixDatagram::bind(&arguments.mine)?;
+    let socket = StampedDatagram::new(UnixDatagram::bind(&arguments.mine)?)?;
     println!("ready");
     let mut room = [0; 2048];
     loop {
-        let length = socket.recv(&mut room)?;
-        let received = clock::realtime();
+        let (length, received) = socket.receive(&mut room)?;
         let answer =
             room.get(..length).and_then(|frame| arp(frame).or_else(|| ntp(frame, received)));
         if let Some(answer) = answer {
             // A guest that is not there any more, or too busy, does without.
-            let _ = socket.send_to(&answer, &arguments.theirs);
+            let _ = socket.send(&answer, &arguments.theirs);
         }
     }
 }
