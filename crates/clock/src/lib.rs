@@ -30,6 +30,7 @@ pub mod guard;
 mod keeper;
 pub mod leap;
 mod ledger;
+mod local;
 mod memory;
 mod pace;
 mod path;
@@ -43,6 +44,7 @@ mod tracking;
 
 pub use adjustment::{Adjusted, Adjustment, KernelStatus, NotAdjusted, SystemClock};
 pub use keeper::{Keeper, Output};
+pub use local::{Known, LocalClock, LocalRule};
 pub use memory::Memory;
 pub use reading::Reading;
 pub use sample::Sample;

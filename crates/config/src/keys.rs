@@ -141,9 +141,56 @@ const SERVER: Table = Table {
             example: "10",
             accepted: "a stratum from 1 to 15",
             meaning: "Serve this machine's clock on purpose at this stratum, as it stands, whenever no \
-                      [[source]] vouches for it. Without the key the server then says that it is \
-                      unsynchronised (leap indicator 3).",
+                      [[source]] vouches for it, by the rules `local-…`. Without the key the server then says that it is \
+                      unsynchronised (leap indicator 3). A clock that never followed a source is served with root dispersion 0, as if \
+                      what it shows were right by decree; one that did, with what it may be wrong by, growing.",
             elsewhere: &["local", "stratum", "tos-orphan", "orphan"],
+        },
+        Key {
+            name: "local-orphan",
+            kind: "true or false",
+            default: Some("false"),
+            absent: "",
+            example: "true",
+            accepted: "true or false; true needs local-stratum",
+            meaning: "For servers that name each other as sources and lose all others together: a source at this server's \
+                      `local-stratum` is taken for one that has no source either. It is followed only while no better one answers, and only \
+                      the one with the smallest reference identifier, if that is smaller than this server's own address makes; so all agree on \
+                      one of them, which serves its clock at `local-stratum`, and the rest follow it one stratum below.",
+            elsewhere: &["orphan-mode"],
+        },
+        Key {
+            name: "local-distance",
+            kind: "duration",
+            default: None,
+            absent: "1s",
+            example: r#""100ms""#,
+            accepted: "a duration from 0s to 16s, as in \"1s\"; needs local-stratum",
+            meaning: "A clock that has followed a source is served as that source's, without one, until it may be wrong by more than \
+                      this, and from then on at `local-stratum`.",
+            elsewhere: &["distance", "local-threshold"],
+        },
+        Key {
+            name: "local-activate",
+            kind: "duration",
+            default: None,
+            absent: "`local-stratum` holds from the start on",
+            example: r#""100ms""#,
+            accepted: "a duration from 0s to 16s, as in \"100ms\"; needs local-stratum",
+            meaning: "Nothing is served at `local-stratum` before the clock has followed a source and cannot have been wrong by as much as \
+                      this, once since the start.",
+            elsewhere: &["activate"],
+        },
+        Key {
+            name: "local-wait",
+            kind: "duration",
+            default: None,
+            absent: "0s, with `local-orphan` 5m",
+            example: r#""10m""#,
+            accepted: "a duration from 0s to 7d, as in \"5m\"; needs local-stratum",
+            meaning: "Nothing is served at `local-stratum` before so long has passed since the start, and since a source was last \
+                      followed.",
+            elsewhere: &["waitsynced", "waitunsynced", "orphanwait", "tos-orphanwait"],
         },
         Key {
             name: "reference-id",

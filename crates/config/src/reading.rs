@@ -32,6 +32,12 @@ const LOCAL_PRIMARY: [u8; 4] = *b"LOCL";
 /// Reference identifier of the local clock at higher strata: the address that ntpd gave it.
 const LOCAL_SECONDARY: [u8; 4] = [127, 127, 1, 1];
 
+/// How wrong a clock may be before it is local: chrony's `distance`.
+const LOCAL_DISTANCE: Duration = Duration::from_secs(1);
+
+/// How long others are waited for among servers that may all be without sources: ntpd's `orphanwait`, and chrony's `waitunsynced`.
+const ORPHAN_WAIT: Duration = Duration::from_secs(300);
+
 /// Longest path of a Unix socket, one octet of the 108 being its end (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -197,7 +203,26 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
     let threads = section.read("threads", |v, w| value::integer(v, w, 0..=1024));
     let dscp = section.read("dscp", |v, w| small(v, w, 0..=63).and_then(Dscp::new));
     let versions = section.read("versions", versions);
+    let orphan = section.read("local-orphan", value::truth);
+    let up_to = |longest| {
+        move |v: &Value<'_>, w: &mut Wrongs| value::duration(v, w, Duration::ZERO..=longest)
+    };
+    let distance = section.read_optional("local-distance", up_to(Duration::from_secs(16)));
+    let activate = section.read_optional("local-activate", up_to(Duration::from_secs(16)));
+    let wait = section.read_optional("local-wait", up_to(Duration::from_secs(7 * 86_400)));
     let stratum = section.read_optional("local-stratum", |v, w| small(v, w, 1..=15));
+    let local_clock = |stratum, reference_id| {
+        let orphan = orphan.value?;
+        let usual_wait = if orphan { ORPHAN_WAIT } else { Duration::ZERO };
+        Some(Local {
+            stratum,
+            reference_id,
+            orphan,
+            distance: distance.value?.unwrap_or(LOCAL_DISTANCE),
+            activate: activate.value?,
+            wait: wait.value?.unwrap_or(usual_wait),
+        })
+    };
     let reference =
         section.read_optional("reference-id", |v, w| value::text(v, w).map(str::to_owned));
 
@@ -213,11 +238,23 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
                     format!("{:?} does not fit stratum {stratum}", written.unwrap_or_default());
                 section.misfit("reference-id", reference.place, &what);
             }
-            reference_id.map(|reference_id| Some(Local { stratum, reference_id }))
+            reference_id.and_then(|reference_id| local_clock(stratum, reference_id)).map(Some)
         }
         (Some(None), Some(None)) => Some(None),
         _ => None,
     };
+    if let Some(None) = stratum.value {
+        let lengths =
+            [("local-distance", &distance), ("local-activate", &activate), ("local-wait", &wait)];
+        for (name, found) in lengths {
+            if let Some(Some(_)) = found.value {
+                section.misfit(name, found.place.clone(), "given without local-stratum");
+            }
+        }
+        if orphan.value == Some(true) {
+            section.misfit("local-orphan", orphan.place.clone(), "true without local-stratum");
+        }
+    }
     if !has_other_work && listen.value.as_ref().is_some_and(Vec::is_empty) {
         let what =
             "no address to listen on, and neither [nts] nor [[source]]: nothing would be done";

@@ -76,7 +76,7 @@ pub struct Server {
     pub local: Option<Local>,
 }
 
-/// The machine's clock served on purpose (`local-stratum`, `reference-id`).
+/// The machine's clock served on purpose (`local-stratum`, `reference-id` and the other keys `local-…`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Local {
     /// 1..=15.
@@ -84,6 +84,14 @@ pub struct Local {
     /// Reference identifier in network order: ASCII padded with zeros at stratum 1, an IPv4
     /// address or ASCII above (RFC 5905 §7.3).
     pub reference_id: [u8; 4],
+    /// Whether sources at this very stratum are taken for others without sources.
+    pub orphan: bool,
+    /// How wrong the clock may be before it is served as its own rather than as its last source's.
+    pub distance: Duration,
+    /// How close to the truth it must have been before.
+    pub activate: Option<Duration>,
+    /// How long sources must have been gone before.
+    pub wait: Duration,
 }
 
 /// A set of NTP versions out of 1..=4.

@@ -30,7 +30,7 @@ error: [server]: no key is called `lisen`; did you mean `listen`?
 2 | lisen = [\"[::]:123\"]
   | ^^^^^
   |
-  = accepted: in [server]: listen, interfaces, threads, dscp, versions, local-stratum, reference-id
+  = accepted: in [server]: listen, interfaces, threads, dscp, versions, local-stratum, local-orphan, local-distance, local-activate, local-wait, reference-id
 
 error: server.dscp: 64 is too large
  --> noonmark.toml:3:8
@@ -280,6 +280,17 @@ fn each_mistake_is_named_at_its_place() {
     check(
         "[server]\nreference-id = \"GPS\"\n",
         &["2:16 server.reference-id: given without local-stratum"],
+    );
+    check(
+        "[server]\nlocal-orphan = true\nlocal-wait = \"1m\"\n",
+        &[
+            "2:16 server.local-orphan: true without local-stratum",
+            "3:14 server.local-wait: given without local-stratum",
+        ],
+    );
+    check(
+        "[server]\nlocal-stratum = 9\nlocal-distance = \"17s\"\n",
+        &["3:18 server.local-distance: \"17s\" is too long"],
     );
     check(
         "[server]\nlocal-stratum = 1\nreference-id = \"ATOMS\"\n",

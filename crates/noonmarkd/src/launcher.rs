@@ -96,6 +96,7 @@ struct Launcher {
     reminder: Reminder,
     roles: [RoleProcess; Role::ALL.len()],
     clock_page: Option<OwnedFd>,
+    bequest: Option<OwnedFd>,
     ntp_counters: Option<OwnedFd>,
     ke_counters: Option<OwnedFd>,
     sources_page: Option<OwnedFd>,
@@ -142,6 +143,7 @@ impl Launcher {
             reminder: Reminder::default(),
             roles: Role::ALL.map(RoleProcess::new),
             clock_page: None,
+            bequest: None,
             ntp_counters: None,
             ke_counters: None,
             sources_page: None,
@@ -242,7 +244,15 @@ impl Launcher {
         }
         self.configure(role);
         let Self {
-            in_force, roles, keys, clock_page, ntp_counters, ke_counters, sources_page, ..
+            in_force,
+            roles,
+            keys,
+            clock_page,
+            bequest,
+            ntp_counters,
+            ke_counters,
+            sources_page,
+            ..
         } = self;
         let Some(process) = roles.iter_mut().find(|process| process.role() == role) else {
             return Ok(());
@@ -280,7 +290,14 @@ impl Launcher {
         {
             process.tell(&Message::ClockPage, &[page.as_fd()]);
         }
+        if role == Role::Warden {
+            let page: Vec<_> = bequest.iter().map(|page| page.as_fd()).collect();
+            process.tell(&Message::Bequest, &page);
+        }
         if role == Role::Observe {
+            if let Some(page) = bequest {
+                process.tell(&Message::Bequest, &[page.as_fd()]);
+            }
             for (role, page) in [(Role::Ntp, ntp_counters), (Role::Ke, ke_counters)] {
                 if let Some(page) = page {
                     process.tell(&Message::CounterPage { role }, &[page.as_fd()]);
@@ -348,6 +365,10 @@ impl Launcher {
                         self.role(reader).tell(&Message::ClockPage, &[page.as_fd()]);
                     }
                     self.clock_page = Some(page);
+                }
+                (Message::Bequest, Some(page)) => {
+                    self.role(Role::Observe).tell(&Message::Bequest, &[page.as_fd()]);
+                    self.bequest = Some(page);
                 }
                 (Message::CounterPage { role: owner }, Some(page)) => {
                     self.role(Role::Observe)

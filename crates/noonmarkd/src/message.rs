@@ -131,6 +131,9 @@ pub enum Message {
     /// Kind 24, sources to warden when it leaves, warden to sources when it begins: NTS keys and unspent cookies. One descriptor: a sealed
     /// file. No body.
     ClientKeys,
+    /// Kind 26, warden to launcher, launcher to observe and, right after its configuration, to the next warden: the page in which it notes
+    /// what is known of the clock. One descriptor; none for a warden without a predecessor. No body.
+    Bequest,
     /// Kind 25, sources to launcher, where the purpose is to set the clock once: it is done. No body.
     Done,
 }
@@ -233,6 +236,7 @@ impl Message {
             | Self::ClientKeys => 1..=1,
             Self::Identity { .. } => 2..=2,
             Self::Sockets { .. } => 1..=MOST_DESCRIPTORS,
+            Self::Bequest => 0..=1,
             Self::CookieKeys(_)
             | Self::Stop
             | Self::Ready { .. }
@@ -257,7 +261,7 @@ impl Message {
     pub fn may_be_sent_by(&self, role: Role) -> bool {
         match self {
             Self::Ready { .. } | Self::Failed { .. } | Self::Pulse => true,
-            Self::CookieKeys(_) | Self::ClockPage => role == Role::Warden,
+            Self::CookieKeys(_) | Self::ClockPage | Self::Bequest => role == Role::Warden,
             Self::CounterPage { role: owner } => {
                 *owner == role && matches!(role, Role::Ntp | Role::Ke)
             }
@@ -288,6 +292,7 @@ impl Message {
             Self::Identity { .. } => role == Role::Ke,
             Self::CookieKeys(_) => matches!(role, Role::Ntp | Role::Ke),
             Self::ClockPage => matches!(role, Role::Ntp | Role::Observe),
+            Self::Bequest => matches!(role, Role::Warden | Role::Observe),
             Self::CounterPage { .. }
             | Self::RoleState(_)
             | Self::Taken(_)
@@ -338,6 +343,7 @@ impl Message {
             Self::Standing(_) => "standing",
             Self::ClientKeys => "client-keys",
             Self::Done => "done",
+            Self::Bequest => "bequest",
         }
     }
 
@@ -368,6 +374,7 @@ impl Message {
             Self::Standing(_) => 23,
             Self::ClientKeys => 24,
             Self::Done => 25,
+            Self::Bequest => 26,
         }
     }
 
@@ -433,6 +440,7 @@ impl Message {
             23 => Self::Standing(Standing::parse(from)?),
             24 => Self::ClientKeys,
             25 => Self::Done,
+            26 => Self::Bequest,
             found => return Err(MessageError::Kind { found }),
         })
     }
@@ -458,7 +466,8 @@ impl Message {
             | Self::Partner
             | Self::SourcesPage
             | Self::ClientKeys
-            | Self::Done => {}
+            | Self::Done
+            | Self::Bequest => {}
             Self::Welcome(welcome) => welcome.write(to),
             Self::Wish(wish) => wish.write(to),
             Self::Answer(answer) => answer.write(to),

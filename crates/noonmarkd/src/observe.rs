@@ -24,6 +24,7 @@ use crate::status::{
     self, Address, CertificateFacts, Clock, Configuration, Cookies, Counters, Document, Process,
     Refused, Replaceable, SCHEMA,
 };
+use crate::warden::bequest::{BEQUEST_WORDS, Bequest};
 
 pub(crate) mod tracking;
 
@@ -116,6 +117,7 @@ struct Known {
     roles: Vec<RoleState>,
     epochs: Option<Epochs>,
     clock: Option<StateReader>,
+    bequest: Option<StateReader>,
     sources: Option<StateReader>,
     ntp: Option<CounterReader>,
     ke: Option<CounterReader>,
@@ -136,6 +138,7 @@ impl Default for Known {
             roles: Vec::new(),
             epochs: None,
             clock: None,
+            bequest: None,
             sources: None,
             ntp: None,
             ke: None,
@@ -175,6 +178,9 @@ impl Known {
             Message::Epochs(epochs) => self.epochs = Some(epochs),
             Message::ClockPage => {
                 self.clock = page.map(open_with(StateReader::open)).transpose()?;
+            }
+            Message::Bequest => {
+                self.bequest = page.map(open_with(StateReader::open)).transpose()?;
             }
             Message::SourcesPage => {
                 self.sources = page.map(open_with(StateReader::open)).transpose()?;
@@ -270,7 +276,21 @@ impl Known {
             root_dispersion_seconds: state.root_dispersion(now).to_span().as_seconds_f64(),
             precision_log2_seconds: state.precision.0,
             stale: !read || now.since(state.as_of) > STALE_AFTER,
+            local: self.local(),
         }
+    }
+
+    /// Since when, and why, the clock is served without a source, if it is.
+    fn local(&self) -> Option<status::Local> {
+        let mut words = [0; BEQUEST_WORDS];
+        let read = self.bequest.as_ref().is_some_and(|page| page.read(&mut words));
+        let bequest = Bequest::from_words(&words).ok().flatten().filter(|_| read)?;
+        let why = match (self.mode, bequest.local.last_followed) {
+            (ClockMode::Off, _) => "no source is configured",
+            (_, None) => "no source has been usable yet",
+            (_, Some(_)) => "no source is usable any more",
+        };
+        bequest.local_since.map(|since| status::Local { since: since.to_string(), why })
     }
 }
 

@@ -135,6 +135,17 @@ pub struct Clock {
     pub precision_log2_seconds: i8,
     /// The warden no longer writes the page.
     pub stale: bool,
+    /// Why it is served although no source vouches for it, if it is (`local-stratum`).
+    pub local: Option<Local>,
+}
+
+/// A clock served without a source.
+#[derive(Debug, Serialize)]
+pub struct Local {
+    /// Since when.
+    pub since: String,
+    /// Why, as a sentence.
+    pub why: &'static str,
 }
 
 /// Where the machine's clock stands. Offsets are positive when true time is ahead of the clock.

@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
-use noonmark_os::page::StatePage;
+use noonmark_os::page::{StatePage, StateReader};
 use noonmark_os::random::RandomPool;
 use noonmark_os::store::{DiskFolder, Kind, LockError, Store};
 use noonmark_os::{clock, pair, sealed};
@@ -25,11 +25,13 @@ use crate::message::{Answer, Message};
 use crate::role::Role;
 use crate::station::{Ending, Station};
 
+pub(crate) mod bequest;
 mod helm;
 mod leap;
 mod ring;
 mod served;
 
+use bequest::{BEQUEST_WORDS, Bequest};
 use helm::Helm;
 pub(crate) use helm::RELEASED;
 use leap::LeapList;
@@ -43,8 +45,10 @@ use served::Served;
 pub fn run(station: &mut Station) -> Result<(), Ending> {
     // Before the state folder is opened: a disk that does not answer is what a warden hangs at.
     station.show_pulse(0)?;
-    let mut warden = Warden::new(station)?;
+    let left = bequest(station)?;
+    let mut warden = Warden::new(station, left)?;
     station.tell(&Message::ClockPage, &[warden.page.descriptor()])?;
+    station.tell(&Message::Bequest, &[warden.notes.descriptor()])?;
     if let Some(ring) = &warden.ring {
         station.tell(&Message::CookieKeys(ring.keys()), &[])?;
     }
@@ -52,6 +56,17 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     let ending = warden.serve(station);
     warden.leave();
     ending
+}
+
+/// What the warden before knew of the clock, if there was one and it could leave it behind whole.
+fn bequest(station: &mut Station) -> Result<Option<Bequest>, Ending> {
+    let Incoming { message: Message::Bequest, descriptors } = station.wait()? else {
+        return Err(Failure::new(Status::Internal, "no bequest before all else").into());
+    };
+    let mut words = [0; BEQUEST_WORDS];
+    let page = descriptors.first().map(|page| StateReader::open(page.as_fd()));
+    let is_read = matches!(page, Some(Ok(page)) if page.read(&mut words));
+    Ok(Bequest::from_words(&words).unwrap_or_default().filter(|_| is_read))
 }
 
 struct Warden {
@@ -62,6 +77,8 @@ struct Warden {
     served: Served,
     leap: LeapList,
     page: StatePage,
+    /// The same and more, for the next warden and for observe.
+    notes: StatePage,
     sources: Option<Link>,
     /// NTS keys of before, for the first who asks.
     client_keys: Option<OwnedFd>,
@@ -69,7 +86,7 @@ struct Warden {
 }
 
 impl Warden {
-    fn new(station: &Station) -> Result<Self, Failure> {
+    fn new(station: &Station, left: Option<Bequest>) -> Result<Self, Failure> {
         let settings = &station.settings;
         let folder = open_folder(&settings.state.folder)?;
         if let Some(mode) = folder.open_to_others() {
@@ -87,21 +104,25 @@ impl Warden {
             .transpose()?;
         let client_keys = helm.as_ref().and_then(|_| take_client_keys(&mut store));
         station.take_precedence();
-        let mut page = StatePage::new(c"noonmark-clock", CLOCK_WORDS)
-            .map_err(Failure::while_doing(Status::System, "the clock page"))?;
-        let served = Served::new(settings, clock::precision());
-        page.publish(&served.state(clock::boot_time(), Leap::None).to_words());
-        Ok(Self {
+        let page = |name, words| {
+            StatePage::new(name, words)
+                .map_err(Failure::while_doing(Status::System, "the page of the clock"))
+        };
+        let served = Served::new(settings, clock::precision(), left, clock::boot_time());
+        let mut warden = Self {
             store,
             ring,
             helm,
             served,
             leap: LeapList::new(&settings.clock),
-            page,
+            page: page(c"noonmark-clock", CLOCK_WORDS)?,
+            notes: page(c"noonmark-bequest", BEQUEST_WORDS)?,
             sources: None,
             client_keys,
             next_look: Mono(0),
-        })
+        };
+        warden.show();
+        Ok(warden)
     }
 
     fn serve(&mut self, station: &mut Station) -> Result<(), Ending> {
@@ -150,9 +171,18 @@ impl Warden {
     /// Says in the page, and to the kernel, what is known of the clock.
     fn show(&mut self) {
         let now = clock::boot_time();
+        match self.served.update(now, clock::realtime()) {
+            Some(true) => {
+                let dispersion = self.served.state(now, Leap::None).root_dispersion.to_span();
+                tracing::warn!(%dispersion, "no source is usable; the clock is served as it stands, at local-stratum");
+            }
+            Some(false) => tracing::info!("the clock is not served at local-stratum any more"),
+            None => {}
+        }
         let today = self.leap.today(self.served.announced(now), clock::realtime());
         let state = self.served.state(now, today);
         self.page.publish(&state.to_words());
+        self.notes.publish(&self.served.bequest().to_words());
         if let Some(helm) = &mut self.helm {
             let status = self.served.kernel_status(now, today, self.leap.tai_offset());
             helm.tell_kernel(status, self.served.facts(), &mut self.store);

@@ -194,7 +194,7 @@ impl Answer {
 }
 
 impl Standing {
-    pub(super) fn parse(from: &mut Reader<'_>) -> Result<Self, MessageError> {
+    pub(crate) fn parse(from: &mut Reader<'_>) -> Result<Self, MessageError> {
         let state = match from.u8()? {
             0 => ClockState::Unsynchronised,
             1 => ClockState::Synchronised,
@@ -232,7 +232,7 @@ impl Standing {
         })
     }
 
-    pub(super) fn write(&self, to: &mut Writer) {
+    pub(crate) fn write(&self, to: &mut Writer) {
         let state = match self.state {
             ClockState::Unsynchronised => 0,
             ClockState::Synchronised => 1,

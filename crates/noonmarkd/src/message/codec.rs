@@ -77,6 +77,31 @@ impl Reader<'_> {
     }
 }
 
+/// What a [`Writer`] has taken, as words of a page: first its length in octets, then these, eight in each word.
+pub(crate) fn words_of(fields: &Writer) -> Vec<u64> {
+    let octets = &fields.0;
+    let words = octets.chunks(8).map(|part| {
+        let mut word = [0; 8];
+        word.iter_mut().zip(part).for_each(|(place, octet)| *place = *octet);
+        u64::from_be_bytes(word)
+    });
+    std::iter::once(octets.len() as u64).chain(words).collect()
+}
+
+/// The octets in words of a page; `None` before it was first written.
+///
+/// # Errors
+/// Words that [`words_of`] would not have written.
+pub(crate) fn octets_of(words: &[u64]) -> Result<Option<Vec<u8>>, MessageError> {
+    let Some((len, words)) = words.split_first().filter(|(len, _)| **len != 0) else {
+        return Ok(None);
+    };
+    let mut octets: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    let len = usize::try_from(*len).ok().filter(|len| *len <= octets.len());
+    octets.truncate(len.ok_or(MessageError::Short)?);
+    Ok(Some(octets))
+}
+
 /// Appends fields to a message.
 pub(crate) struct Writer(pub(crate) Zeroizing<Vec<u8>>);
 

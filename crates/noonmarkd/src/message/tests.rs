@@ -98,6 +98,7 @@ fn samples() -> Vec<Message> {
         Message::Standing(Standing { memory: None, state: ClockState::Holdover, ..STANDING }),
         Message::ClientKeys,
         Message::Done,
+        Message::Bequest,
     ]
 }
 
@@ -152,7 +153,7 @@ fn every_kind_is_read_as_it_was_written() {
         assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
         kinds.insert(message.kind());
     }
-    assert_eq!(kinds, (1..=25).collect(), "a sample of every kind");
+    assert_eq!(kinds, (1..=26).collect(), "a sample of every kind");
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn no_role_may_send_what_is_the_launchers_or_anothers() {
     for (name, senders) in allowed {
         let expected: &[&str] = match name {
             "ready" | "failed" | "pulse" => &["warden", "ntp", "ke", "observe", "sources"],
-            "cookie-keys" | "clock-page" => &["warden"],
+            "cookie-keys" | "clock-page" | "bequest" => &["warden"],
             // The sample is of ke's counters.
             "counter-page" | "identity-refused" => &["ke"],
             "sources-page" | "done" => &["sources"],

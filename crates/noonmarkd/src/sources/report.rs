@@ -10,7 +10,7 @@ use noonmark_packet::{Leap, ReferenceId};
 use noonmark_units::{Frequency, Mono, Span};
 use zeroize::Zeroizing;
 
-use crate::message::codec::{Reader, Writer};
+use crate::message::codec::{Reader, Writer, octets_of, words_of};
 use crate::message::{MessageError, Text};
 
 /// Everything shown.
@@ -150,13 +150,7 @@ impl Report {
         let shown = self.sources.iter().take(MOST_SOURCES);
         to.u16(u16::try_from(shown.len()).unwrap_or(u16::MAX));
         shown.for_each(|source| source.write(&mut to));
-        let octets = &to.0;
-        let words = octets.chunks(8).map(|part| {
-            let mut word = [0; 8];
-            word.iter_mut().zip(part).for_each(|(place, octet)| *place = *octet);
-            u64::from_be_bytes(word)
-        });
-        std::iter::once(octets.len() as u64).chain(words).collect()
+        words_of(&to)
     }
 
     /// What the words of a page say; `None` before it was first written.
@@ -164,12 +158,8 @@ impl Report {
     /// # Errors
     /// Words that [`Report::to_words`] would not have written.
     pub fn from_words(words: &[u64]) -> Result<Option<Self>, MessageError> {
-        let Some((len, words)) = words.split_first().filter(|(len, _)| **len != 0) else {
-            return Ok(None);
-        };
-        let octets: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-        let octets = usize::try_from(*len).ok().and_then(|len| octets.get(..len));
-        let mut from = Reader(octets.ok_or(MessageError::Short)?);
+        let Some(octets) = octets_of(words)? else { return Ok(None) };
+        let mut from = Reader(&octets);
         let clock = ClockReport::parse(&mut from)?;
         let count = usize::from(from.u16()?);
         if count > MOST_SOURCES {

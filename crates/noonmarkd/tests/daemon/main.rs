@@ -1,6 +1,7 @@
 //! The real `noonmarkd`, started as whoever runs the tests, on free ports of the loopback device.
 
 mod client;
+mod continuity;
 mod fixture;
 mod identity;
 mod life;

@@ -13,7 +13,7 @@ use crate::fixture::{Daemon, PATIENCE, Place, process_of, signal};
 use crate::identity::replace;
 
 /// One that asks `sources` and serves on a free port.
-fn follower(sources: &str, clock: &str) -> String {
+pub fn follower(sources: &str, clock: &str) -> String {
     format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\nthreads = 1\n{sources}\n[clock]\n{clock}\n\
          [state]\nfolder = \"state\"\n[status]\nsocket = \"status.sock\"\n"
@@ -21,7 +21,7 @@ fn follower(sources: &str, clock: &str) -> String {
 }
 
 /// A server with NTS, and a configuration that follows it with and without.
-fn pair() -> (Place, Daemon, Place, String) {
+pub fn pair() -> (Place, Daemon, Place, String) {
     let (server, place) = (Place::new(), Place::new());
     let serving = server.start();
     replace(&place.folder, "ca.pem", &server.authority.pem());
@@ -40,7 +40,7 @@ fn header(daemon: &Daemon) -> noonmark_packet::Header {
     Packet::parse(&answer).expect("a packet").header()
 }
 
-fn synchronised(status: &Value) -> bool {
+pub fn synchronised(status: &Value) -> bool {
     status["clock"]["synchronised"] == true && status["tracking"]["state"] == "synchronised"
 }
 
