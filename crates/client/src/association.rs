@@ -275,6 +275,14 @@ impl Association {
         self.schedule.next_question()
     }
 
+    /// When the next question goes out or, where keys are missing, their establishment begins; `None` while that is under way, and at the
+    /// end.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Mono> {
+        let ready_at = self.protection.as_ref().map_or(Mono(0), Protection::ready_at);
+        (!self.over && ready_at != Mono::NEVER).then(|| self.schedule.next_question().max(ready_at))
+    }
+
     /// Whether the last answer was an interleaved one (RFC 9769).
     #[must_use]
     pub fn is_interleaved(&self) -> bool {

@@ -47,7 +47,7 @@ impl Member {
             interleaved: association.is_interleaved(),
             reach: association.reach(),
             interval: association.interval(),
-            next_question: (!association.is_over()).then(|| association.next_question()),
+            next_question: association.next_step(),
             last: self.last,
             gave_up: association.gave_up(),
             tally: self.tally.clone(),

@@ -30,7 +30,7 @@ pub struct SourceStatus {
     pub reach: u8,
     /// From one question to the next, outside bursts.
     pub interval: Duration,
-    /// When the next question is due.
+    /// When the next question is due, or key establishment that it waits for; `None` while that is under way.
     pub next_question: Option<Mono>,
     /// The last answer with usable time.
     pub last: Option<Exchange>,

@@ -315,6 +315,18 @@ fn every_source_has_a_status_even_one_without_a_server() {
 }
 
 #[test]
+fn a_source_without_keys_tells_when_they_are_sought_again() {
+    let nts = spec(SourceKind::Nts(Endpoint::new("nts.example", 4460)));
+    let mut world = World::new(vec![nts], |_| ());
+    for _ in 0..24 {
+        world.run(HOUR);
+        let status = &world.sources.statuses()[0];
+        let due = status.next_question.expect("nothing is under way");
+        assert!(due > world.now && due == world.sources.deadline(), "{status:?}");
+    }
+}
+
+#[test]
 fn servers_that_do_not_want_us_are_left_alone_for_a_day_even_in_a_pool() {
     let hosts = ["a.example", "b.example", "c.example"];
     let kind = SourceKind::NtsPool {
