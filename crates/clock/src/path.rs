@@ -132,7 +132,11 @@ impl Path {
                 }
                 return Way::Known;
             }
-            self.strange_s.clear();
+            // They were queueing after all, which is part of the scale; but a few that took forever shall not decide it.
+            let longest_s = self.floor_s() + STRANGE_BEYOND * scale_s;
+            for strange_s in std::mem::take(&mut self.strange_s) {
+                self.take(strange_s.min(longest_s));
+            }
         }
         self.take(round_trip_s);
         Way::Known
