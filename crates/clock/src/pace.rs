@@ -45,10 +45,10 @@ pub(crate) fn advise(
 /// The interval as a part of the time in which the wander strays as far as a measurement.
 const SHARE_OF_WANDER_TIME: f64 = 0.72;
 /// The interval does not grow before so many answers, and more where one is worse than [`NOISY_S`].
-const SAMPLES_BEFORE_GROWTH: f64 = 12.0;
+const SAMPLES_BEFORE_GROWTH: f64 = 14.0;
 const NOISY_S: f64 = 0.01;
 const LEARNING_S: f64 = 10_800.0;
-const LONGEST_WHILE_LEARNING_S: f64 = 440.0;
+const LONGEST_WHILE_LEARNING_S: f64 = 460.0;
 /// When to ask once more at the beginning, seconds after the first answer.
 const EARLY: [f64; 9] = [12.0, 24.0, 44.0, 76.0, 108.0, 140.0, 172.0, 204.0, 236.0];
 
