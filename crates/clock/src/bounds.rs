@@ -21,6 +21,8 @@ pub(crate) struct Motion {
     pub(crate) likely_wander: f64,
     /// How many standard deviations a bound has to cover.
     pub(crate) sigmas: f64,
+    /// What no model foresees: a change of temperature, a jolt. In seconds per second.
+    pub(crate) surprise: f64,
 }
 
 impl Bounds {
@@ -74,33 +76,35 @@ impl Motion {
     pub(crate) const SIGMAS_UNSETTLED: f64 = 10.0;
 
     /// Before anything is known but that it is an oscillator.
-    pub(crate) const UNKNOWN: Self = Self {
-        frequency: 0.0,
-        frequency_sigma: UNKNOWN_FREQUENCY,
-        wander: 1e-7,
-        likely_wander: 1e-8,
-        sigmas: Self::SIGMAS_UNSETTLED,
-    };
+    pub(crate) const fn unknown(surprise: f64) -> Self {
+        Self {
+            frequency: 0.0,
+            frequency_sigma: UNKNOWN_FREQUENCY,
+            wander: 1e-7,
+            likely_wander: 1e-8,
+            sigmas: Self::SIGMAS_UNSETTLED,
+            surprise,
+        }
+    }
 
     /// How far the offset may stray in `age_s` seconds from where the frequency takes it.
     pub(crate) fn growth_s(&self, age_s: f64) -> f64 {
         let steady = self.frequency_sigma * age_s;
         let walked = self.wander * (age_s.powi(3) / 3.0).sqrt();
-        self.sigmas * steady.hypot(walked) + SURPRISE * age_s
+        self.sigmas * steady.hypot(walked) + self.surprise * age_s
     }
 }
 
 /// What an oscillator may be off before anything is known, one standard deviation.
 pub(crate) const UNKNOWN_FREQUENCY: f64 = 2e-4;
-/// What no model foresees: a change of temperature, a jolt. In seconds per second; chrony's `maxclockerror` is the same.
-const SURPRISE: f64 = 1e-6;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SURPRISE: f64 = 3e-6;
     const STEADY: Motion =
-        Motion { frequency: 1e-5, frequency_sigma: 1e-7, wander: 0.0, ..Motion::UNKNOWN };
+        Motion { frequency: 1e-5, frequency_sigma: 1e-7, wander: 0.0, ..Motion::unknown(SURPRISE) };
 
     fn bounds(low_s: f64, high_s: f64) -> Bounds {
         Bounds { low_s, high_s, at_s: 0.0 }
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_yet_grows_fastest() {
-        assert!(Motion::UNKNOWN.growth_s(64.0) > 4.0 * 2e-4 * 64.0);
+        assert!(Motion::unknown(1e-6).growth_s(64.0) > 4.0 * 2e-4 * 64.0);
     }
 
     #[test]

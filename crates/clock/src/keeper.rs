@@ -2,6 +2,7 @@
 
 mod leap;
 mod record;
+mod truth;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,13 +12,15 @@ use noonmark_units::{Frequency, Mono, Span, Timestamp};
 
 use self::leap::Passing;
 use self::record::Record;
-use crate::bounds::{Bounds, Motion, UNKNOWN_FREQUENCY};
+use self::truth::Published;
+use crate::bounds::{Bounds, UNKNOWN_FREQUENCY};
 use crate::estimator::{Estimator, Measurement};
 use crate::leap::{Announcement, announced};
 use crate::ledger::Ledger;
 use crate::pace;
 use crate::path::Way;
-use crate::selection::{Rules, Selection, SourceState, Voice, select};
+use crate::rates::Rates;
+use crate::selection::SourceState;
 use crate::tracking::{ClockState, NO_BOUND, SourceReport, Tracking, UNKNOWN_BOUND};
 use crate::{
     Adjusted, Adjustment, Memory, NotAdjusted, Reading, Sample, Settings, SourceId, SourceOptions,
@@ -45,7 +48,7 @@ pub struct Keeper {
     /// Oscillator time of the first answer of all, s.
     first_answer_s: Option<f64>,
     /// Where the truth is, as the followed sources have it.
-    bounds: Option<Bounds>,
+    published: Option<Published>,
     /// When the last step of the clock was; stamps from before mean nothing any more.
     stepped_at: Option<Mono>,
     /// The leap second that is to come, or the last one.
@@ -106,7 +109,7 @@ impl Keeper {
             sources: BTreeMap::new(),
             initial_frequency,
             first_answer_s: None,
-            bounds: None,
+            published: None,
             stepped_at: None,
             leap: None,
             updates: 0,
@@ -129,7 +132,7 @@ impl Keeper {
 
     /// Adds a source.
     pub fn add_source(&mut self, id: SourceId, options: SourceOptions, _now: Reading) {
-        self.sources.insert(id, Record::new(options));
+        self.sources.insert(id, Record::new(options, self.knowledge().most));
     }
 
     /// Takes another word of the operator on a source; what was learned of it stays.
@@ -225,10 +228,17 @@ impl Keeper {
         self.stepped_at = Some(now.mono);
         self.updates_since_step = 0;
         let motion = self.motion();
-        self.begin_anew(motion.frequency, motion.frequency_sigma.max(LEAST_REMEMBERED_SKEW));
+        let sigma = if self.known_motion().is_some() {
+            motion.frequency_sigma.max(LEAST_REMEMBERED_SKEW)
+        } else {
+            UNKNOWN_FREQUENCY
+        };
+        self.begin_anew(motion.frequency, sigma);
         self.first_answer_s = None;
+        let most = self.knowledge().most;
         for source in self.sources.values_mut() {
             source.bounds = None;
+            source.rates = Rates::within(most);
             source.bounds_before.clear();
             source.track = None;
             source.pending = None;
@@ -256,9 +266,9 @@ impl Keeper {
             return;
         }
         let Some(measured) = self.measure(sample, now) else { return };
-        let motion = self.motion();
+        let knowledge = self.knowledge();
         let source = self.sources.get_mut(&id).expect("looked up above");
-        source.take(sample, measured, &motion, now, self.initial_frequency);
+        source.take(sample, measured, &knowledge, now);
         source.last_offset = self.base + Span::from_seconds_f64(measured.at_s + measured.offset_s)
             - (sample.destination - self.epoch);
         self.settle(Some(id), now);
@@ -280,11 +290,11 @@ impl Keeper {
     pub fn tracking(&self, now: Reading) -> Tracking {
         let raw_s = self.ledger.raw_s(now.mono);
         let motion = self.motion();
-        let reference = self.reference(raw_s, &motion);
+        let reference = self.reference(raw_s);
         let followed = reference.is_some();
         let estimate = self.estimator.as_ref().map(|estimator| estimator.estimate_at(raw_s));
         let error_of = |offset_s: f64| self.error_of(offset_s, raw_s, now);
-        let bounds = self.bounds.map(|bounds| bounds.at(raw_s, &motion));
+        let bounds = self.bounds_at(raw_s);
         let (earliest, latest) = bounds.map_or((-NO_BOUND, NO_BOUND), |bounds| {
             (error_of(bounds.low_s), error_of(bounds.high_s))
         });
@@ -343,6 +353,7 @@ impl Keeper {
     pub fn sources(&self, now: Reading) -> Vec<SourceReport> {
         let raw_s = self.ledger.raw_s(now.mono);
         let motion = self.motion();
+        let motion_of = self.motions();
         let report = |(id, source): (&SourceId, &Record)| SourceReport {
             id: *id,
             state: source.state,
@@ -360,7 +371,7 @@ impl Keeper {
                 Span::from_seconds_f64(variance.sqrt())
             }),
             distance: source.bounds.map_or(UNKNOWN_BOUND, |bounds| {
-                Span::from_seconds_f64(bounds.at(raw_s, &motion).half_s())
+                Span::from_seconds_f64(bounds.at(raw_s, &motion_of(source)).half_s())
             }),
             delay: Span::from_seconds_f64(source.path.least_s()),
             jitter: Span::from_seconds_f64(source.path.excess_s()),
@@ -400,35 +411,7 @@ impl Keeper {
     /// Selects, takes in what the selected sources measured, and steers.
     fn settle(&mut self, answered: Option<SourceId>, now: Reading) {
         let raw_s = self.ledger.raw_s(now.mono);
-        let motion = self.motion();
-        let selection = self.select(raw_s, &motion);
-        for (id, state) in selection.states {
-            if let Some(source) = self.sources.get_mut(&id) {
-                source.state = state;
-            }
-        }
-        if let Some(bounds) = selection.bounds {
-            let bounds = bounds.at(raw_s, &motion);
-            let before = self.bounds.map(|before| before.at(raw_s, &motion));
-            // As long as little is known it may be the worst of crystals.
-            let age_s = self.bounds.map_or(0.0, |before| raw_s - before.at_s);
-            let settled = self.updates_since_anew >= SETTLED;
-            let crystal_s = if settled { 0.0 } else { WORST_CRYSTAL * age_s };
-            let both = before.map(|before| (before, before.intersect(bounds)));
-            if let Some((before, None)) = both
-                && before.gap_s(bounds) > WORTHLESS_S + crystal_s
-            {
-                // Whom we followed was wrong all the time, so what was learned from them is, too.
-                self.begin_anew(0.0, UNKNOWN_FREQUENCY);
-            }
-            let followed =
-                self.sources.values().filter(|source| source.state == SourceState::Followed);
-            let least_s =
-                followed.map(|source| source.path.least_s()).fold(f64::INFINITY, f64::min);
-            let bounds = both.and_then(|(_, both)| both).unwrap_or(bounds);
-            self.bounds =
-                Some(if least_s.is_finite() { bounds.at_least(least_s / 2.0) } else { bounds });
-        }
+        self.find_truth(raw_s);
         self.doubt();
         let mut waiting: Vec<(SourceId, Measurement)> = Vec::new();
         for (id, source) in &mut self.sources {
@@ -456,42 +439,11 @@ impl Keeper {
         self.steer(now);
     }
 
-    fn select(&self, raw_s: f64, motion: &Motion) -> Selection {
-        let patience_over = self.first_answer_s.is_some_and(|first_s| raw_s > first_s + PATIENCE_S);
-        // At the beginning hardly anything is known of the frequency, and an interval of a minute ago, moved to now, would be so wide that
-        // it agrees with everybody. So the sources are compared at an instant all of them have spoken about.
-        let spoken = self
-            .sources
-            .values()
-            .filter(|source| source.reach != 0)
-            .filter_map(|source| source.bounds);
-        let common_s = spoken.map(|bounds| bounds.at_s).fold(raw_s, f64::min);
-        let voices: Vec<Voice<'_>> = self
-            .sources
-            .iter()
-            .map(|(id, source)| Voice {
-                id: *id,
-                options: &source.options,
-                bounds: source.bounds_at(common_s, motion),
-                unreachable: source.reach == 0 && source.asked >= 8,
-                awaited: source.samples == 0 && source.asked == 0 && !patience_over,
-                authenticated: source.last.is_some_and(|last| last.authenticated),
-            })
-            .collect();
-        let rules = Rules {
-            min_sources: self.settings.min_sources,
-            max_distance_s: self.settings.max_distance.as_seconds_f64(),
-            authentication: self.settings.authentication,
-        };
-        let own = self.bounds.filter(|_| self.updates_since_anew >= SETTLED);
-        select(&voices, &rules, own.map(|own| own.at(common_s, motion)))
-    }
-
     /// Forgets the estimate, all but a frequency with its standard deviation.
     fn begin_anew(&mut self, frequency: f64, frequency_sigma: f64) {
         self.initial_frequency = (frequency, frequency_sigma);
         self.estimator = None;
-        self.bounds = None;
+        self.published = None;
         self.updates_since_anew = 0;
     }
 
@@ -632,36 +584,14 @@ impl Keeper {
         base + Span::from_seconds_f64(raw_s + offset_s) - (now.real - self.epoch)
     }
 
-    fn motion(&self) -> Motion {
-        match &self.estimator {
-            Some(estimator) => {
-                let estimate = estimator.estimate();
-                Motion {
-                    frequency: estimate.frequency,
-                    frequency_sigma: estimate.frequency_sigma,
-                    wander: estimate.wander,
-                    likely_wander: estimate.likely_wander,
-                    sigmas: if self.updates_since_anew < SETTLED {
-                        Motion::SIGMAS_UNSETTLED
-                    } else {
-                        Motion::SIGMAS
-                    },
-                }
-            }
-            None => Motion {
-                frequency: self.initial_frequency.0,
-                frequency_sigma: self.initial_frequency.1,
-                ..Motion::UNKNOWN
-            },
-        }
-    }
-
     /// The followed source with the least distance.
-    fn reference(&self, raw_s: f64, motion: &Motion) -> Option<(SourceId, &Record)> {
+    fn reference(&self, raw_s: f64) -> Option<(SourceId, &Record)> {
         let followed =
             self.sources.iter().filter(|(_, source)| source.state == SourceState::Followed);
+        let motion_of = self.motions();
         let distance = |source: &Record| {
-            source.bounds.map_or(f64::INFINITY, |bounds| bounds.at(raw_s, motion).half_s())
+            let bounds = source.bounds.map(|bounds| bounds.at(raw_s, &motion_of(source)));
+            bounds.map_or(f64::INFINITY, Bounds::half_s)
         };
         followed
             .min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)))
@@ -697,7 +627,6 @@ const SOON: Duration = Duration::from_secs(8);
 const BURST_SPACING: Duration = Duration::from_secs(2);
 /// Where the sources have the truth so far from where they had it before, the oscillator is not to blame.
 const WORTHLESS_S: f64 = 0.1;
-const WORST_CRYSTAL: f64 = 0.2;
 /// So many updates after the beginning, or after somebody else's step, an error is removed as fast as may be.
 const UPDATES_IN_A_HURRY: u32 = 4;
 /// Later a slew need not be faster than this.

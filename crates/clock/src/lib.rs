@@ -34,6 +34,7 @@ mod local;
 mod memory;
 mod pace;
 mod path;
+mod rates;
 mod reading;
 mod sample;
 mod selection;

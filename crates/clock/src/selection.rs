@@ -125,6 +125,18 @@ pub(crate) struct Selection {
     pub(crate) states: Vec<(SourceId, SourceState)>,
     /// Where the truth lies if no more than a minority of those heard is wrong.
     pub(crate) bounds: Option<Bounds>,
+    /// Whose agreement counted, in order.
+    pub(crate) deciding: Vec<SourceId>,
+}
+
+/// Where the truth lies by these bounds, one of each source, if no more than a minority of `deciding` is wrong; `None` if no majority of them
+/// agrees on anything.
+pub(crate) fn majority_of(voices: &[Voice<'_>], deciding: &[SourceId]) -> Option<Bounds> {
+    let houses = houses(voices);
+    let decides =
+        |index: &usize| deciding.contains(&voices[*index].id) && voices[*index].bounds.is_some();
+    let deciding: Vec<usize> = (0..voices.len()).filter(decides).collect();
+    majority_bounds(voices, &houses, &deciding)
 }
 
 /// Finds what a majority agrees on (Marzullo's intersection) and who belongs to it.
@@ -137,6 +149,7 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
     let candidate = |index: usize| matches!(states[index].1, SourceState::Spare);
     let candidates: Vec<usize> = (0..voices.len()).filter(|&index| candidate(index)).collect();
     let deciding = deciding(voices, &candidates, rules);
+    let ids = deciding.iter().map(|&index| voices[index].id).collect();
     let trusting = voices
         .iter()
         .any(|voice| voice.options.trust && !voice.options.noselect && !voice.unreachable);
@@ -164,7 +177,7 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
         for &index in &candidates {
             states[index].1 = state;
         }
-        return Selection { states, bounds: None };
+        return Selection { states, bounds: None, deciding: ids };
     };
     let mut agreeing = Vec::new();
     for &index in &candidates {
@@ -181,7 +194,7 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
         for &index in &agreeing {
             states[index].1 = SourceState::NotEnough;
         }
-        return Selection { states, bounds: None };
+        return Selection { states, bounds: None, deciding: ids };
     }
     let preferred = agreeing.iter().any(|&index| voices[index].options.prefer);
     for &index in &agreeing {
@@ -189,7 +202,8 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
             states[index].1 = SourceState::Followed;
         }
     }
-    Selection { states, bounds: Some(majority_bounds(voices, &houses, &deciding, region)) }
+    let bounds = majority_bounds(voices, &houses, &deciding).unwrap_or(region);
+    Selection { states, bounds: Some(bounds), deciding: ids }
 }
 
 /// What can be said of a source without the others; [`SourceState::Spare`] if nothing speaks against it.
@@ -283,12 +297,7 @@ fn holding(voices: &[Voice<'_>], houses: &[usize], indices: &[usize], x_s: f64) 
 
 /// The least stretch that holds the truth whichever minority is wrong: from the first to the last point that a majority of the independent
 /// voices contains.
-fn majority_bounds(
-    voices: &[Voice<'_>],
-    houses: &[usize],
-    deciding: &[usize],
-    region: Bounds,
-) -> Bounds {
+fn majority_bounds(voices: &[Voice<'_>], houses: &[usize], deciding: &[usize]) -> Option<Bounds> {
     let all: Vec<Bounds> = deciding.iter().filter_map(|&index| voices[index].bounds).collect();
     let needed = groups(houses, deciding) / 2 + 1;
     let depth_at = |x_s: f64| holding(voices, houses, deciding, x_s);
@@ -298,7 +307,7 @@ fn majority_bounds(
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low_s, high_s), x_s| {
             (low_s.min(x_s), high_s.max(x_s))
         });
-    if low_s <= high_s { Bounds { low_s, high_s, at_s: region.at_s } } else { region }
+    (low_s <= high_s).then_some(Bounds { low_s, high_s, at_s: all.first()?.at_s })
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct Settings {
     pub authentication: Authentication,
     /// The largest correction of frequency that is believed to be an oscillator's; the kernel takes no more than 10 %.
     pub max_frequency: Frequency,
+    /// By how much the oscillator's frequency may change beyond what it did before, for what no model foresees: temperature, a jolt.
+    pub max_clock_error: Frequency,
 }
 
 /// When the clock is stepped.
@@ -49,6 +51,7 @@ impl Default for Settings {
             authentication: Authentication::Prefer,
             max_distance: Span::from_seconds(3),
             max_frequency: Frequency::from_ppm(100_000.0),
+            max_clock_error: Frequency::from_ppm(1.0),
         }
     }
 }

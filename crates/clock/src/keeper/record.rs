@@ -8,6 +8,7 @@ use noonmark_units::{Mono, Span};
 use crate::bounds::{Bounds, Motion};
 use crate::estimator::Measurement;
 use crate::path::{Path, Way};
+use crate::rates::Rates;
 use crate::selection::SourceState;
 use crate::track::Track;
 use crate::{Reading, Sample, SourceOptions};
@@ -22,6 +23,8 @@ pub(super) struct Record {
     pub(super) bounds: Option<Bounds>,
     /// The same after each of its latest answers, oldest first.
     pub(super) bounds_before: VecDeque<Bounds>,
+    /// How fast the oscillator can be drifting, as far as its answers alone tell.
+    pub(super) rates: Rates,
     pub(super) state: SourceState,
     /// Measured, but not yet taken in because the sources had not agreed.
     pub(super) pending: Option<Measurement>,
@@ -38,14 +41,30 @@ pub(super) struct Record {
     pub(super) interval: Duration,
 }
 
+/// What is known of the oscillator when an answer comes.
+pub(super) struct Knowledge {
+    /// How the offset moves, once that is known.
+    pub(super) known: Option<Motion>,
+    /// What no model foresees, s/s.
+    pub(super) surprise: f64,
+    /// What no oscillator exceeds, s/s.
+    pub(super) most: f64,
+    /// As in [`Motion`].
+    pub(super) likely_wander: f64,
+    /// Frequency and its standard deviation, as known before we started.
+    pub(super) initial_frequency: (f64, f64),
+}
+
 impl Record {
-    pub(super) fn new(options: SourceOptions) -> Self {
+    /// A source that has not answered yet, where the oscillator may be off by up to `most`.
+    pub(super) fn new(options: SourceOptions, most: f64) -> Self {
         Self {
             options,
             path: Path::new(),
             track: None,
             bounds: None,
             bounds_before: VecDeque::new(),
+            rates: Rates::within(most),
             state: SourceState::Waiting,
             pending: None,
             measured: None,
@@ -67,14 +86,13 @@ impl Record {
         self.last_answer = Some(now.mono);
     }
 
-    /// Learns from an answer what can be learned without the other sources.
+    /// Learns from an answer what can be learned without the other sources. `known` is how the offset moves, if that is known.
     pub(super) fn take(
         &mut self,
         sample: &Sample,
         mut measured: Measurement,
-        motion: &Motion,
+        Knowledge { known, surprise, most, likely_wander, initial_frequency }: &Knowledge,
         now: Reading,
-        initial_frequency: (f64, f64),
     ) {
         self.note_answer(now);
         self.samples = self.samples.saturating_add(1);
@@ -82,16 +100,18 @@ impl Record {
         measured.way = self.path.learn_delay(measured.round_trip_s);
         match &mut self.track {
             Some(track) => {
-                track.update(&measured, &self.path, motion.likely_wander);
+                track.update(&measured, &self.path, *likely_wander);
                 self.path.believe(track.shares());
             }
-            None => self.track = Some(Track::new(&measured, &self.path, initial_frequency)),
+            None => self.track = Some(Track::new(&measured, &self.path, *initial_frequency)),
         }
         let half_s = measured.round_trip_s / 2.0
             + (sample.root_delay.half() + sample.root_dispersion + sample.precision.as_span())
                 .as_seconds_f64();
         let fresh = Bounds::around(measured.offset_s, half_s, measured.at_s);
-        let before = self.bounds.map(|bounds| bounds.at(measured.at_s, motion));
+        self.rates.learn(fresh, *surprise, *most);
+        let motion = known.unwrap_or_else(|| self.rates.motion(*surprise));
+        let before = self.bounds.map(|bounds| bounds.at(measured.at_s, &motion));
         // A server whose answers contradict each other is believed for the last one only.
         let bounds = before.and_then(|before| before.intersect(fresh)).unwrap_or(fresh);
         // However many answers there are, none of them knows how the least round trip is shared between the two directions; only
