@@ -206,6 +206,7 @@ impl Group {
             next_question: None,
             last: None,
             gave_up: None,
+            is_orphan: false,
             tally: Tally::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use noonmark_clock::{Sample, SourceId};
+use noonmark_packet::ReferenceId;
 use noonmark_units::Mono;
 
 use crate::{Association, Endpoint, Exchange, NtsStatus, SourceStatus, Tally};
@@ -18,6 +19,10 @@ pub(crate) struct Member {
     pub(crate) address: Option<SocketAddr>,
     /// Whether the keeper knows it.
     pub(crate) is_kept: bool,
+    /// Whether it has no source itself, as its last answer shows.
+    pub(crate) is_orphan: bool,
+    /// What it would call us if it followed us.
+    pub(crate) local_id: Option<ReferenceId>,
     /// Whether it was last told reachable.
     pub(crate) told_reachable: Option<bool>,
     /// Since when its time contradicts the majority's.
@@ -50,6 +55,7 @@ impl Member {
             next_question: association.next_step(),
             last: self.last,
             gave_up: association.gave_up(),
+            is_orphan: self.is_orphan,
             tally: self.tally.clone(),
         }
     }

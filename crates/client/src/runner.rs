@@ -158,8 +158,10 @@ impl Runner {
         specs: Vec<SourceSpec>,
         distrusted: &[Endpoint],
         rules: noonmark_clock::Settings,
+        orphan_stratum: Option<u8>,
     ) {
         let now = clock::reading();
+        self.sources.set_orphan_stratum(orphan_stratum, now);
         self.sources.set_rules(rules, now);
         self.sources.reconfigure(specs, distrusted, now);
     }
@@ -339,6 +341,7 @@ impl Runner {
                 self.sources.handle_sent(id, sent);
                 if let Some(from) = socket.local_address() {
                     self.note_address(from);
+                    self.sources.handle_local_address(id, from);
                 }
                 let listening = self.spawn(|sender| listen(socket, id, question, sender));
                 let all = self.listening.entry(id).or_default();

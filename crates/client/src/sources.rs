@@ -1,6 +1,7 @@
 //! All sources and the keeper of the clock, as one machine.
 
 mod membership;
+mod orphans;
 mod reconfiguration;
 
 use core::time::Duration;
@@ -41,6 +42,8 @@ pub struct Sources<K = Keeper> {
     next_id: u32,
     /// What servers that follow us call us.
     own_ids: Vec<ReferenceId>,
+    /// From which stratum on a server is taken for one without sources.
+    orphan_stratum: Option<u8>,
     actions: VecDeque<Action>,
 }
 
@@ -62,6 +65,7 @@ impl<K: Keep> Sources<K> {
             members: Vec::new(),
             next_id: 1,
             own_ids: Vec::new(),
+            orphan_stratum: None,
             actions: VecDeque::new(),
         };
         sources.handle_timeout(now);
@@ -203,6 +207,7 @@ impl<K: Keep> Sources<K> {
             self.next_id = self.next_id.saturating_add(1);
             member.id = id;
             member.last = None;
+            member.is_orphan = false;
             if core::mem::take(&mut member.is_kept) {
                 self.keeper.remove_source(before, now);
             }
@@ -407,12 +412,17 @@ impl<K: Keep> Sources<K> {
             Output::Measured(exchange) => {
                 member.tally.measured += 1;
                 member.last = Some(exchange);
-                let is_loop = exchange.stratum > 1 && self.own_ids.contains(&exchange.reference_id);
+                let is_loop = self.is_loop(exchange.stratum, exchange.reference_id);
                 self.note_reach(place);
+                self.judge(place);
+                self.admit(now);
+                let is_kept = self.members.get(place).is_some_and(|member| member.is_kept);
                 if is_loop {
                     self.tell(SourceEvent::Loop(id));
-                    self.keeper.handle_unanswered(id, now);
-                } else {
+                    if is_kept {
+                        self.keeper.handle_unanswered(id, now);
+                    }
+                } else if is_kept {
                     self.keeper.handle_sample(id, &sample(&exchange), now);
                 }
             }
@@ -422,11 +432,13 @@ impl<K: Keep> Sources<K> {
                     self.keeper.handle_unanswered(id, now);
                 }
                 self.note_reach(place);
+                self.admit(now);
             }
             Output::Refused(refusal) => {
                 *member.tally.refused.entry(refusal.name()).or_default() += 1;
                 // A proven answer without time closes its question; any other leaves it open.
                 if matches!(&refusal, Refusal::Unusable { exchange, .. } if exchange.authenticated)
+                    && member.is_kept
                 {
                     self.keeper.handle_unanswered(id, now);
                     self.note_reach(place);

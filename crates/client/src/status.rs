@@ -36,6 +36,8 @@ pub struct SourceStatus {
     pub last: Option<Exchange>,
     /// Why it is not asked any more, if it is not.
     pub gave_up: Option<GiveUp>,
+    /// Whether it has no source itself, as far as [`Sources::set_orphan_stratum`](crate::Sources::set_orphan_stratum) wants that minded.
+    pub is_orphan: bool,
     /// What came and went.
     pub tally: Tally,
 }

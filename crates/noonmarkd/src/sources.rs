@@ -139,6 +139,7 @@ pub(crate) fn open(
     let keeper = Keeper::new(specs::keeper_settings(&settings.clock), memory, now);
     let random = Box::new(move |out: &mut [u8]| pool.fill(out));
     let mut sources = Sources::new(specs::specs(settings), keeper, clock::precision(), random, now);
+    sources.set_orphan_stratum(specs::orphan_stratum(settings), now);
     if let Some(keys) = keys {
         match sealed::read(keys.as_fd(), LONGEST_KEYS) {
             Ok(octets) => {
@@ -268,6 +269,7 @@ impl Asker {
             specs::specs(settings),
             &specs::distrusted(before, &settings.sources),
             specs::keeper_settings(&settings.clock),
+            specs::orphan_stratum(settings),
         );
         tracing::info!(sources = settings.sources.len(), "asking by another configuration");
         self.show(station)?;

@@ -188,6 +188,8 @@ impl<K: Keep> Sources<K> {
             association,
             address: None,
             is_kept: false,
+            is_orphan: false,
+            local_id: None,
             told_reachable: None,
             false_since: None,
             added_at: now.mono,

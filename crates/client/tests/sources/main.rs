@@ -4,5 +4,6 @@ mod choice;
 mod events;
 mod members;
 mod network;
+mod orphans;
 mod reconfiguration;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -94,6 +94,8 @@ pub enum Manner {
     Kisses([u8; 4]),
     /// Gets its time from this reference id.
     Follows([u8; 4]),
+    /// Is at this stratum.
+    At(u8),
 }
 
 pub struct World {
@@ -103,6 +105,8 @@ pub struct World {
     /// Our clock is ahead of the virtual time by so much.
     pub clock_error: Span,
     pub round_trip: Duration,
+    /// Where questions leave.
+    pub own_address: IpAddr,
     pub servers: BTreeMap<SocketAddr, Manner>,
     pub names: BTreeMap<String, Vec<SocketAddr>>,
     /// Key-establishment servers and the NTP servers they name.
@@ -130,6 +134,7 @@ impl World {
             now: START,
             clock_error: Span::ZERO,
             round_trip: Duration::from_millis(20),
+            own_address: IpAddr::from([192, 0, 2, 50]),
             servers: setting.servers,
             names: setting.names,
             key_servers: setting.key_servers,
@@ -189,6 +194,7 @@ impl World {
                         }
                         manner => {
                             self.sources.handle_sent(id, reading.real);
+                            self.sources.handle_local_address(id, self.own_address);
                             if let Some(answer) = self.answer(manner, &datagram) {
                                 self.arrivals.push((self.now + self.round_trip, id, answer));
                             }
@@ -250,6 +256,7 @@ impl World {
                 header.reference_id = ReferenceId(code);
             }
             Manner::Follows(id) => header.reference_id = ReferenceId(id),
+            Manner::At(stratum) => header.stratum = stratum,
         }
         if question.len() > 48 {
             return Some(sealed(question, &header));

@@ -80,6 +80,12 @@ pub fn keeper_settings(clock: &Clock) -> KeeperSettings {
     }
 }
 
+/// From which stratum on sources are taken for servers without sources of their own.
+#[must_use]
+pub fn orphan_stratum(settings: &Settings) -> Option<u8> {
+    settings.server.local.filter(|local| local.orphan).map(|local| local.stratum)
+}
+
 /// Whom key establishment trusts.
 pub struct Trust {
     /// For sources without a file of their own; `None` if the system has no authorities.

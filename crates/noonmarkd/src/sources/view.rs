@@ -59,6 +59,10 @@ fn line(status: &SourceStatus, report: Option<&SourceReport>) -> SourceLine {
     let nts = status.nts;
     let (state, why) = match report {
         Some(report) => (report.state.word(), report.state.to_string()),
+        None if status.is_orphan => (
+            "orphan",
+            "has no source itself, and is not the one of those that is followed".to_owned(),
+        ),
         None if status.id.is_some() && nts.is_some() => {
             ("no-keys", "has no NTS keys yet, so it cannot be asked".to_owned())
         }
