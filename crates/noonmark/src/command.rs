@@ -22,17 +22,21 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Ask a server what time it has and print what was learned
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = QUERY_STATUS)]
     Query(QueryArguments),
     /// Check a configuration, or show the defaults
     Config(ConfigArguments),
     /// Show the state of a running noonmarkd
+    #[command(after_help = EXIT_STATUS)]
     Status(StatusArguments),
     /// Show the sources of time that a running noonmarkd asks
+    #[command(after_help = SOURCES_STATUS)]
     Sources(SourcesArguments),
     /// Show where this machine's clock stands, by a running noonmarkd
+    #[command(after_help = TRACKING_STATUS)]
     Tracking(StatusArguments),
     /// Wait until this machine's clock is synchronised
+    #[command(after_help = WAIT_STATUS)]
     WaitSync(WaitArguments),
 }
 
@@ -230,8 +234,27 @@ fn parse_error(text: &str) -> Result<Duration, String> {
 pub const DEFAULT_STATUS_SOCKET: &str = "/run/noonmark/status.sock";
 
 const EXIT_STATUS: &str = "\
+Exit status: 0 good; 1 warning; 2 critical, as without an answer; 3 unknown; 64 wrong usage \
+(docs/json.md says when, for each command)";
+
+const QUERY_STATUS: &str = "\
 Exit status: 0 good; 1 warning: answers are missing or not to be used; 2 critical: no answer; \
 3 unknown: authentication was refused; 64 wrong usage";
+
+const SOURCES_STATUS: &str = "\
+Exit status: 0 a source is followed and nothing is wrong with the others; 1 something is; \
+2 none is followed, or noonmarkd cannot be asked; 3 it asks no sources; 64 wrong usage
+
+reach has a bit for each of the last eight questions, in octal: 377 when all were answered. The offset is given as it \
+is now, [as the last answer measured it], and ± the most it can be wrong by.";
+
+const TRACKING_STATUS: &str = "\
+Exit status: 0 the clock follows sources; 1 not any more, or a correction was refused; 2 it never did, or noonmarkd \
+cannot be asked; 3 it asks no sources; 64 wrong usage";
+
+const WAIT_STATUS: &str = "\
+Exit status: 0 synchronised; when the time is over: 1 synchronised, but not known that well; 2 not synchronised, or \
+noonmarkd cannot be asked; 3 it asks no sources; 64 wrong usage";
 
 #[cfg(test)]
 mod tests {

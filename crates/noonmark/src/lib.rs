@@ -17,6 +17,7 @@ pub mod demo;
 pub mod interrupt;
 pub mod output;
 pub mod paint;
+pub mod quantity;
 pub mod query;
 pub mod sheet;
 pub mod sources;

@@ -8,11 +8,11 @@ use crate::Verdict;
 use crate::command::SourcesArguments;
 use crate::output::{deliver, write_json, write_text};
 use crate::paint::Paint;
-use crate::query::{signed, unsigned};
+use crate::quantity::{known, length, signed};
 use crate::sheet::columns;
 use crate::state::{self, PATIENCE};
 use crate::status::{self, dash, list, text};
-use crate::tracking::{no_sources, text_of_seconds};
+use crate::tracking::no_sources;
 
 /// Prints them. Good if at least one is followed and nothing is wrong with the others, warning if something is, critical if none is followed or
 /// the daemon cannot be asked, unknown if it asks no sources.
@@ -48,25 +48,25 @@ fn verdict_of(sources: &Value) -> Verdict {
 fn for_people(sources: &Value, with_reasons: bool, paint: Paint) -> String {
     let table = columns(
         [
-            "source", "address", "state", "auth", "stratum", "reach", "poll", "last", OFFSET,
-            "distance", "delay", "jitter",
+            "source", "address", "state", "auth", "stratum", "poll", "reach", "last rx", OFFSET,
+            "std dev", "delay", "jitter",
         ],
         list(sources).map(|source| {
             let seconds =
-                |name: &str, show: fn(f64) -> String| text_of_seconds(source[name].as_f64(), show);
+                |name: &str, show: fn(f64) -> String| source[name].as_f64().map_or_else(dash, show);
             [
                 format!("{} {}", text(&source["number"]), text(&source["name"])),
                 text(&source["address"]),
                 text(&source["state"]),
                 authentication(source),
                 text(&source["stratum"]),
+                seconds("poll_seconds", length),
                 source["reach"].as_u64().map_or_else(dash, |reach| format!("{reach:03o}")),
-                seconds("poll_seconds", unsigned),
-                seconds("last_answer_seconds_ago", unsigned),
-                seconds("offset_seconds", signed),
-                seconds("distance_seconds", unsigned),
-                seconds("delay_seconds", unsigned),
-                seconds("jitter_seconds", unsigned),
+                seconds("last_answer_seconds_ago", length),
+                offset(source),
+                seconds("offset_sigma_seconds", length),
+                seconds("delay_seconds", length),
+                seconds("jitter_seconds", length),
             ]
         }),
     );
@@ -75,6 +75,17 @@ fn for_people(sources: &Value, with_reasons: bool, paint: Paint) -> String {
     }
     let reasons: String = list(sources).map(|source| reason(source, paint)).collect();
     format!("{table}\n{reasons}")
+}
+
+/// The offset as it is now, as it was measured, and how wrong it may be.
+fn offset(source: &Value) -> String {
+    let Some(measured) = source["offset_seconds"].as_f64() else { return dash() };
+    format!(
+        "{} [{}] ± {}",
+        known(source["offset_now_seconds"].as_f64(), signed),
+        signed(measured),
+        known(source["distance_seconds"].as_f64(), length)
+    )
 }
 
 /// Whether the last answer proved its origin; `no` for a source that is to prove it and has not.
@@ -113,7 +124,7 @@ fn reason(source: &Value, paint: Paint) -> String {
 }
 
 /// The sign is said where the number is read.
-const OFFSET: &str = "offset (+ server ahead)";
+const OFFSET: &str = "offset now [measured] ± bound (+ server ahead)";
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +135,8 @@ mod tests {
         json!({ "number": 1, "place": 0, "name": name, "address": "192.0.2.1:123", "state": state,
             "why": "its measurements steer the clock", "note": null, "nts": null, "authenticated": false,
             "interleaved": false, "stratum": 2, "reach": 255, "last_answer_seconds_ago": 12.0,
-            "next_question_seconds": 52.0, "poll_seconds": 64.0, "offset_seconds": 0.001, "distance_seconds": 0.002,
+            "next_question_seconds": 52.0, "poll_seconds": 64.0, "offset_seconds": 0.001, "offset_now_seconds": -2e-5,
+            "offset_sigma_seconds": 1e-5, "distance_seconds": 0.002,
             "delay_seconds": 0.003, "jitter_seconds": 0.0004, "asked": 8, "measured": 7, "unanswered": 1, "kisses": 0,
             "refused": 0 })
     }
@@ -135,9 +147,15 @@ mod tests {
             "why": "its name has no address yet", "note": "the resolver is silent\u{7}" });
         let sources = json!([source("a.example", "followed"), nowhere]);
         let table = for_people(&sources, false, Paint::PLAIN);
-        for part in
-            ["1 a.example", "377", "+1.000 ms", "64.000 s", "- b.example", "no-address", "  no "]
-        {
+        for part in [
+            "1 a.example",
+            "377",
+            "-20 µs [+1 ms] ± 2 ms",
+            "64 s",
+            "- b.example",
+            "no-address",
+            "  no ",
+        ] {
             assert!(table.contains(part), "{part} in\n{table}");
         }
         assert!(!table.contains("steer"), "{table}");

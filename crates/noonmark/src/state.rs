@@ -10,6 +10,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::time;
 
+use crate::quantity::length;
+
 /// Reads the state of the daemon behind `socket`: connecting, waiting and reading take no longer than `patience` together.
 ///
 /// What comes back has the schema this program understands, and every member its commands cannot do without.
@@ -181,8 +183,8 @@ impl fmt::Display for NoState {
             }
             Why::Late(patience) => write!(
                 f,
-                "is not answered in time ({} s): noonmarkd, or its process observe, hangs or is stopped",
-                patience.as_secs_f64()
+                "is not answered in time ({}): noonmarkd, or its process observe, hangs or is stopped",
+                length(patience.as_secs_f64())
             ),
             Why::TooLong => f.write_str("is answered with more than a state"),
             Why::NoJson(error) => write!(f, "is not answered with JSON: {error}"),
@@ -287,7 +289,7 @@ pub(crate) mod tests {
         let start = Instant::now();
         for _ in 0..3 {
             let error = read(&path, patience).expect_err("mute").to_string();
-            assert!(error.contains("is not answered in time (0.2 s)"), "{error}");
+            assert!(error.contains("is not answered in time (200 ms)"), "{error}");
             waiting.extend(fill(&path));
         }
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());

@@ -8,7 +8,7 @@ use crate::Verdict;
 use crate::command::StatusArguments;
 use crate::output::{complain, deliver, write_json, write_text};
 use crate::paint::Paint;
-use crate::query::unsigned;
+use crate::query::{signed, unsigned};
 use crate::sheet::{Sheet, columns};
 use crate::state::{self, NoState, PATIENCE};
 
@@ -172,6 +172,13 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
         sheet.line("reference", text(&clock["reference_id"]));
         sheet.line("root delay", seconds(&clock["root_delay_seconds"]));
         sheet.line("root dispersion", seconds(&clock["root_dispersion_seconds"]));
+        if let (Some(offset), Some(bound)) = (
+            state["tracking"]["offset_seconds"].as_f64(),
+            state["tracking"]["error_bound_seconds"].as_f64(),
+        ) {
+            sheet.line("offset (+ true time ahead)", signed(offset));
+            sheet.line("error bound", unsigned(bound));
+        }
         sheet.line("precision", format!("2^{} s", text(&clock["precision_log2_seconds"])));
     }
     let cookies = &state["cookies"];

@@ -8,10 +8,11 @@ use crate::Verdict;
 use crate::command::StatusArguments;
 use crate::output::{complain, deliver, write_json, write_text};
 use crate::paint::Paint;
+use crate::quantity::{UNKNOWN, known, length};
 use crate::query::{signed, unsigned};
 use crate::sheet::Sheet;
 use crate::state::{self, PATIENCE};
-use crate::status::{self, dash, text};
+use crate::status::{self, text};
 
 /// Prints it. Good if the clock follows sources, warning if it did and does not any more or a correction was refused, critical if it never did
 /// or the daemon cannot be asked, unknown if it asks no sources.
@@ -75,8 +76,7 @@ fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
     );
     let age = number(&tracking["age_seconds"]);
     if age.is_some_and(|age| age >= STALE_AFTER) {
-        let words =
-            format!("{} old: the role sources is not there", text_of_seconds(age, unsigned));
+        let words = format!("{} old: the role sources is not there", known(age, length));
         sheet.line("news", paint.warning(&words));
     }
     let reference = match tracking["reference_name"].as_str() {
@@ -86,51 +86,57 @@ fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
             text(&tracking["reference_id"]),
             text(&tracking["reference"])
         ),
-        None => dash(),
+        None => "none".to_owned(),
     };
     sheet.line("reference", reference);
+    let updated = number(&tracking["last_update_seconds_ago"]);
+    sheet.line(
+        "reference time",
+        match (tracking["reference_time"].as_str(), updated) {
+            (Some(_), Some(ago)) => {
+                format!("{} ({} ago)", text(&tracking["reference_time"]), length(ago))
+            }
+            _ => "never".to_owned(),
+        },
+    );
     sheet.line("stratum", text(&tracking["stratum"]));
     sheet.line("leap", text(&tracking["leap"]));
-    let seconds =
-        |name: &str, show: fn(f64) -> String| text_of_seconds(number(&tracking[name]), show);
+    let seconds = |name: &str, show: fn(f64) -> String| known(number(&tracking[name]), show);
     sheet.line(
         "offset (+ true time ahead)",
-        format!(
-            "{} ± {}",
-            seconds("offset_seconds", signed),
-            seconds("offset_sigma_seconds", unsigned)
-        ),
+        match number(&tracking["offset_seconds"]) {
+            Some(offset) => {
+                format!("{} ± {}", signed(offset), seconds("offset_sigma_seconds", unsigned))
+            }
+            None => UNKNOWN.to_owned(),
+        },
     );
     sheet.line("error bound", seconds("error_bound_seconds", unsigned));
-    sheet.line(
-        "true time within",
-        format!(
-            "{} .. {} of the clock",
-            seconds("earliest_seconds", signed),
-            seconds("latest_seconds", signed)
-        ),
-    );
+    if tracking["earliest_seconds"].is_number() {
+        let (earliest, latest) =
+            (seconds("earliest_seconds", signed), seconds("latest_seconds", signed));
+        sheet.line("true time within", format!("{earliest} .. {latest} of the clock"));
+    }
     sheet.line("frequency (+ clock made faster)", ppm(&tracking["frequency_ppm"], true));
     sheet.line("skew", ppm(&tracking["skew_ppm"], false));
+    sheet.line("wander in 1 s", ppm(&tracking["wander_ppm"], false));
     sheet.line("root delay", seconds("root_delay_seconds", unsigned));
     sheet.line("root dispersion", seconds("root_dispersion_seconds", unsigned));
     sheet.line(
         "last correction",
-        format!(
-            "{}, {} ago",
-            seconds("last_correction_seconds", signed),
-            seconds("last_update_seconds_ago", unsigned)
-        ),
+        match updated {
+            Some(ago) => {
+                format!("{}, {} ago", seconds("last_correction_seconds", signed), length(ago))
+            }
+            None => "none yet".to_owned(),
+        },
     );
     sheet.line(
         "next poll",
         format!(
             "in {}, every {}",
-            text_of_seconds(
-                number(&tracking["next_question_seconds"]).map(|s| s.max(0.0)),
-                unsigned
-            ),
-            seconds("poll_seconds", unsigned)
+            known(number(&tracking["next_question_seconds"]).map(|s| s.max(0.0)), length),
+            known(number(&tracking["poll_seconds"]), length)
         ),
     );
     sheet.line("updates", text(&tracking["updates"]));
@@ -146,15 +152,11 @@ fn number(value: &Value) -> Option<f64> {
     value.as_f64()
 }
 
-pub(crate) fn text_of_seconds(seconds: Option<f64>, show: fn(f64) -> String) -> String {
-    seconds.map_or_else(dash, show)
-}
-
 fn ppm(value: &Value, is_signed: bool) -> String {
     match value.as_f64() {
         Some(ppm) if is_signed => format!("{ppm:+.3} ppm"),
         Some(ppm) => format!("{ppm:.3} ppm"),
-        None => dash(),
+        None => UNKNOWN.to_owned(),
     }
 }
 
@@ -172,7 +174,7 @@ pub(crate) mod tests {
                 "offset_seconds": -0.001, "offset_sigma_seconds": 1e-6, "frequency_ppm": 12.5, "skew_ppm": 0.25,
                 "root_delay_seconds": 0.002, "root_dispersion_seconds": 1e-4, "earliest_seconds": -0.002,
                 "latest_seconds": 0.001, "error_bound_seconds": 0.002, "last_correction_seconds": 0.0,
-                "last_update_seconds_ago": 7.0, "poll_seconds": 64.0, "next_question_seconds": -0.5, "updates": 9,
+                "last_update_seconds_ago": 7.0, "reference_time": "2026-11-22T12:00:00Z", "wander_ppm": 0.001, "poll_seconds": 64.0, "next_question_seconds": -0.5, "updates": 9,
                 "agreeing": 3, "refusals": 0, "refused": null },
             "clock": { "synchronised": true }
         })
@@ -189,11 +191,38 @@ pub(crate) mod tests {
             "+12.500 ppm",
             "0.250 ppm",
             "-2.000 ms .. +1.000 ms",
-            "in 0 s",
+            "in 0 s, every 64 s",
+            "2026-11-22T12:00:00Z (7 s ago)",
+            "0 s, 7 s ago",
         ] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
         assert!(!shown.contains("refused"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_called_unknown() {
+        let mut state = state();
+        for name in [
+            "offset_seconds",
+            "offset_sigma_seconds",
+            "error_bound_seconds",
+            "earliest_seconds",
+            "latest_seconds",
+            "root_dispersion_seconds",
+            "last_update_seconds_ago",
+            "reference_time",
+            "reference_name",
+        ] {
+            state["tracking"][name] = Value::Null;
+        }
+        let shown = for_people(&state, Verdict::Critical, Paint::PLAIN);
+        let lines: Vec<_> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        let has = |words: &[&str]| lines.iter().any(|line: &Vec<_>| line.ends_with(words));
+        assert!(has(&["error", "bound", "unknown"]), "{shown}");
+        assert!(has(&["true", "time", "ahead)", "unknown"]), "{shown}");
+        assert!(has(&["reference", "time", "never"]) && has(&["reference", "none"]), "{shown}");
+        assert!(has(&["last", "correction", "none", "yet"]), "{shown}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::Verdict;
 use crate::command::WaitArguments;
 use crate::output::{deliver, write_json, write_text};
+use crate::quantity::known;
 use crate::query::unsigned;
 use crate::state::{self, PATIENCE};
 
@@ -47,7 +48,7 @@ impl Found {
     fn of(state: &Value, max_error: Option<Duration>) -> Self {
         let tracking = &state["tracking"];
         let error_bound_s = tracking["error_bound_seconds"].as_f64();
-        let bound = error_bound_s.map_or_else(|| "-".to_owned(), unsigned);
+        let bound = known(error_bound_s, unsigned);
         let is_synchronised = tracking["state"] == "synchronised"
             && state["clock"]["synchronised"] == true
             && tracking["age_seconds"].as_f64().is_some_and(|age| age < 5.0);

@@ -9,34 +9,31 @@ use crate::exit::Status;
 use crate::output;
 use crate::role::Role;
 
-/// Keep and serve authenticated time: NTP with Network Time Security.
-///
-/// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+/// Keeps this machine's clock and serves time, with proof of origin (NTP with Network Time Security).
 #[derive(Debug, Parser)]
 #[command(name = "noonmarkd", version, after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// The configuration file.
+    /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub config: PathBuf,
 
-    /// Check the configuration, its certificate and key, then end. Nothing is opened or served.
-    #[arg(long)]
+    /// Check the configuration, certificate, key and authorities, and end
+    #[arg(long, group = "instead")]
     pub check: bool,
 
-    /// Ask the sources and print a line for each update of what is known of the clock, until a signal comes. One process, which never
-    /// touches the clock, serves nobody, and leaves a running daemon and its state folder alone.
-    #[arg(long, conflicts_with_all = ["check", "once"])]
-    pub dry_run: bool,
-
-    /// Set the clock by the sources, within the limits of its table clock, and end with status 0 once it is right. Serves nobody.
-    #[arg(long, conflicts_with = "check")]
+    /// Set the clock by the sources, within the limits of [clock], and end once it is right; serves nobody
+    #[arg(long, group = "instead")]
     pub once: bool,
 
-    /// With --dry-run: print each line as a JSON object (docs/json.md).
-    #[arg(long, requires = "dry_run")]
+    /// Ask the sources and print a line for each update, until a signal comes; never touches the clock
+    #[arg(long, group = "instead")]
+    pub dry_run: bool,
+
+    /// With --check, --once or --dry-run: print JSON (docs/json.md)
+    #[arg(long, requires = "instead")]
     pub json: bool,
 
-    /// Stay in the foreground, as it always does; accepted for scripts made for other daemons.
+    /// Stay in the foreground, as it always does (for scripts made for other daemons)
     #[arg(long)]
     pub foreground: bool,
 
@@ -48,8 +45,10 @@ pub struct Arguments {
 /// Where the configuration is looked for if nothing is said.
 pub const DEFAULT_FILE: &str = "/etc/noonmark/noonmark.toml";
 
-const AFTER_HELP: &str = "Exit status: 0 stopped as asked; 64 wrong usage; 65 broken certificate or key; 68 the clock was not set (--once); 69 an address is \
-taken, as by another time daemon; 70 a defect; 71 the system refused something; 73 the state folder cannot be used; \
+const AFTER_HELP: &str = "Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again. `noonmark status` shows how it is.
+
+Exit status: 0 stopped as asked; 64 wrong usage; 65 broken certificate or key; 68 the clock was not set (--once); 69 an address is \
+taken, as by another time daemon; 70 a defect; 71 the system refused something; 73 the state folder cannot be used; 74 standard output cannot be written; \
 75 another noonmarkd works here; 77 a right is missing; 78 the configuration is refused.";
 
 impl Arguments {

@@ -12,12 +12,11 @@ use noonmark_os::{caps, clock, poll, process};
 use noonmark_units::{Mono, UnixTime};
 
 use crate::exit::{Failure, Status};
-use crate::ke;
 use crate::link::Incoming;
 use crate::log;
 use crate::message::{KeySet, Message, Phase, Purpose, Subject, Taken, Text};
+use crate::once;
 use crate::role::Role;
-use crate::sources::specs;
 
 mod account;
 mod child;
@@ -35,11 +34,18 @@ pub(crate) use in_force::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use notify::Notifier;
 use validity::{Line, Reminder};
 
-/// Runs the daemon with the configuration at `file` until it is told to stop, or has done what it was started for.
+/// Runs the daemon with the configuration at `file` until it is told to stop.
 ///
 /// # Errors
 /// Why it could not start: each kind of reason has its own [`Status`].
-pub fn run(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<(), Failure> {
+pub fn run(file: &Path, loaded: Loaded) -> Result<(), Failure> {
+    launch(file, loaded, Purpose::Serve)?.0
+}
+
+/// The result of it all once it has begun, and the page of the sources as they left it.
+type Launched = (Result<(), Failure>, Option<OwnedFd>);
+
+fn launch(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<Launched, Failure> {
     log::start("launcher", loaded.settings.log);
     let system = |what| Failure::while_doing(Status::System, what);
     if loaded.settings.clock.mode != ClockMode::Keep {
@@ -52,33 +58,25 @@ pub fn run(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<(), Failure>
             .map_err(system("signals"))?;
     let mut launcher = Launcher::new(file, loaded, signals, purpose)?;
     let result = launcher.supervise();
+    let page = launcher.sources_page.take();
     launcher.stop();
-    result
+    Ok((result, page))
 }
 
 /// Sets the clock once, by the sources of the configuration: with the roles and rules of the daemon, and without serving anybody.
+/// Prints how it ended.
 ///
 /// # Errors
 /// As [`run`]; [`Status::Configuration`] if the configuration does not say how, [`Status::NotSet`] if it is not right after a while.
-pub fn set_once(file: &Path, loaded: Loaded) -> Result<(), Failure> {
-    if loaded.settings.clock.mode != ClockMode::Keep {
+pub fn set_once(file: &Path, loaded: Loaded, as_json: bool) -> Result<(), Failure> {
+    let launched = if loaded.settings.clock.mode == ClockMode::Keep {
+        launch(file, loaded, Purpose::SetOnce)
+    } else {
         let reason = "to set the clock takes a [[source]], and clock = \"keep\" in [clock]";
-        return Err(Failure::new(Status::Configuration, reason));
-    }
-    run(file, loaded, Purpose::SetOnce)
-}
-
-/// Checks what a configuration file and the files it names say, and opens nothing else.
-///
-/// # Errors
-/// [`Status::Certificate`] or [`Status::Configuration`].
-pub fn check(loaded: &Loaded) -> Result<(), Failure> {
-    ke::check(&loaded.settings)?;
-    specs::trust(&loaded.settings)?;
-    if let (Some(nts), Some(files)) = (&loaded.settings.nts, &loaded.identity) {
-        SealedIdentity::new(files, nts)?;
-    }
-    Ok(())
+        Err(Failure::new(Status::Configuration, reason))
+    };
+    let (result, page) = launched.unwrap_or_else(|failure| (Err(failure), None));
+    once::tell(result, page.as_ref(), as_json)
 }
 
 struct Launcher {
@@ -451,12 +449,9 @@ impl Launcher {
                     process.due().map_or(Duration::ZERO, |due| due.since(now)),
                 );
                 let has_served = process.has_served;
-                let reason =
-                    failure.as_ref().map_or_else(|| ended.how.to_string(), ToString::to_string);
-                let next_start_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(%role, how = %ended.how, reason, restarts, next_start_ms, "role ended");
+                // What ends the daemon is said once, by whoever ends; only what is tried again is logged as that.
                 if !self.announced && !has_served {
-                    match failure {
+                    match &failure {
                         Some(failure) => {
                             return Err(Failure::new(
                                 failure.status,
@@ -470,6 +465,10 @@ impl Launcher {
                         None => {}
                     }
                 }
+                let reason =
+                    failure.as_ref().map_or_else(|| ended.how.to_string(), ToString::to_string);
+                let next_start_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(%role, how = %ended.how, reason, restarts, next_start_ms, "role ended");
             }
             self.report_roles();
         }

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod check;
 mod configuration;
 pub mod dry_run;
 pub mod exit;
@@ -30,6 +31,7 @@ mod log;
 pub mod message;
 mod ntp;
 mod observe;
+pub mod once;
 pub mod output;
 pub mod role;
 mod sources;

@@ -37,6 +37,8 @@ pub fn start(process: &'static str, log: Log) {
         tracing_subscriber::fmt::layer()
             .event_format(line)
             .with_writer(std::io::stderr)
+            // Where a line cannot be written, saying so cannot be either, and would end the process.
+            .log_internal_errors(false)
             .with_filter(level)
     };
     let text = Line { process, shape: Shape::of_standard_error() };

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use noonmarkd::arguments::Arguments;
 use noonmarkd::exit::{Failure, Status};
-use noonmarkd::message::Purpose;
-use noonmarkd::{dry_run, launcher, output, station};
+use noonmarkd::{check, dry_run, launcher, once, output, station};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -31,23 +30,27 @@ fn main() -> ExitCode {
 }
 
 fn launch(arguments: &Arguments) -> Result<(), Failure> {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let loaded = noonmark_config::load(&arguments.config).map_err(|report| {
+    let colour = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|value| value != "dumb");
+    if arguments.check {
+        return check::run(&arguments.config, arguments.json, colour);
+    }
+    let loaded = match noonmark_config::load(&arguments.config).map_err(|report| {
         Failure::new(
             Status::Configuration,
             format_args!("configuration refused\n{}", report.render(colour)),
         )
-    })?;
-    if arguments.check {
-        launcher::check(&loaded)?;
-        output::print(&format!("{}: good\n", arguments.config.display()))?;
-        return Ok(());
-    }
+    }) {
+        Ok(loaded) => loaded,
+        Err(failure) if arguments.once => return once::tell(Err(failure), None, arguments.json),
+        Err(failure) => return Err(failure),
+    };
     if arguments.dry_run {
         return dry_run::run(&loaded.settings, arguments.json);
     }
     if arguments.once {
-        return launcher::set_once(&arguments.config, loaded);
+        return launcher::set_once(&arguments.config, loaded, arguments.json);
     }
-    launcher::run(&arguments.config, loaded, Purpose::Serve)
+    launcher::run(&arguments.config, loaded)
 }

@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 pub enum Exposure {
     /// Configuration, certificates: others may read it and not write it (mode & 022 = 0).
     Public,
+    /// The same for a folder: others may look into it and not write into it.
+    Folder,
     /// Secrets of our own: owner only (mode & 077 = 0).
     Secret,
     /// Keys others provide: a service manager's credentials (systemd's `LoadCredential=`), where the group's bits show the mask of
@@ -26,7 +28,7 @@ pub enum Exposure {
 impl Exposure {
     fn forbidden(self) -> u32 {
         match self {
-            Self::Public => 0o022,
+            Self::Public | Self::Folder => 0o022,
             Self::Secret => 0o077,
             Self::Credential => 0o027,
         }
@@ -167,6 +169,12 @@ impl fmt::Display for Why {
                     "has mode {mode:04o}: others may write it; accepted is 0644 or less (chmod go-w)"
                 )
             }
+            Self::Mode { mode, exposure: Exposure::Folder } => {
+                write!(
+                    f,
+                    "has mode {mode:04o}: others may write into it; accepted is 0755 or less (chmod go-w)"
+                )
+            }
             Self::Mode { mode, exposure: Exposure::Secret } => {
                 write!(
                     f,
@@ -215,6 +223,16 @@ mod tests {
             );
             assert_eq!(found, (public, secret, credential), "{mode:04o}");
         }
+    }
+
+    #[test]
+    fn what_would_be_accepted_is_told_of_files_and_folders_alike() {
+        let us = crate::process::effective_uid();
+        let said = |exposure| {
+            check_owner_and_mode(us, 0o777, exposure).expect_err("open to all").to_string()
+        };
+        assert!(said(Exposure::Public).contains("accepted is 0644 or less"));
+        assert!(said(Exposure::Folder).contains("others may write into it; accepted is 0755"));
     }
 
     #[test]

@@ -173,7 +173,18 @@ impl StatusSocket {
             } else {
                 Status::System
             };
-            Failure::new(status, format_args!("status socket {}: {error}", path.display()))
+            let folder = path.parent().unwrap_or(Path::new("")).display();
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => format!(
+                    "; the folder {folder} is not there: make it (`install -d -m 0755 -o USER {folder}`, USER being who runs \
+                     noonmarkd; the systemd unit does it with RuntimeDirectory=), or name another place with [status] socket"
+                ),
+                io::ErrorKind::PermissionDenied => format!(
+                    "; who runs noonmarkd must own the folder {folder}, or name another place with [status] socket"
+                ),
+                _ => String::new(),
+            };
+            Failure::new(status, format_args!("status socket {}: {error}{advice}", path.display()))
         };
         Self::refuse_if_answered(path)?;
         // What a killed daemon left behind; anything but a socket is somebody else's and stays.
@@ -319,6 +330,14 @@ mod tests {
         std::fs::remove_dir_all(&elsewhere).expect("ours");
         first.close(None);
         std::fs::remove_dir_all(&folder).expect("ours");
+    }
+
+    #[test]
+    fn missing_folder_of_the_status_socket_is_said_with_what_to_do() {
+        let failure = StatusSocket::open(Path::new("/nonexistent/noonmark/status.sock"), None);
+        let reason = failure.err().expect("no folder").reason;
+        assert!(reason.contains("the folder /nonexistent/noonmark is not there"), "{reason}");
+        assert!(reason.contains("install -d -m 0755"), "{reason}");
     }
 
     #[test]

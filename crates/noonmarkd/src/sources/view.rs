@@ -6,7 +6,7 @@ use std::time::Duration;
 use noonmark_client::SourceStatus;
 use noonmark_clock::{ClockState, Reading, SourceId, SourceReport, Tracking};
 use noonmark_packet::ReferenceId;
-use noonmark_units::Span;
+use noonmark_units::{Mono, Span};
 
 use super::report::{ClockReport, Report, SourceLine};
 use crate::message::Text;
@@ -22,7 +22,7 @@ pub fn report(
 ) -> Report {
     let by_id: BTreeMap<SourceId, &SourceReport> =
         reports.iter().map(|report| (report.id, report)).collect();
-    let next_question = statuses.iter().filter_map(|status| status.next_question).min();
+    let next_question = statuses.iter().filter_map(next_question).min();
     let clock = ClockReport {
         at: now.mono,
         state: tracking.state,
@@ -53,6 +53,12 @@ pub fn report(
         .map(|status| line(status, status.id.and_then(|id| by_id.get(&id).copied())))
         .collect();
     Report { clock, sources }
+}
+
+/// When it is asked next; a source that cannot be asked has no such time.
+fn next_question(status: &SourceStatus) -> Option<Mono> {
+    let has_keys = status.nts.is_none_or(|nts| nts.aead.is_some());
+    status.next_question.filter(|_| has_keys && status.address.is_some())
 }
 
 fn line(status: &SourceStatus, report: Option<&SourceReport>) -> SourceLine {
@@ -87,7 +93,7 @@ fn line(status: &SourceStatus, report: Option<&SourceReport>) -> SourceLine {
         stratum: report.map_or(0, |report| report.stratum),
         reach: status.reach,
         last_answer: report.and_then(|report| report.last_answer),
-        next_question: status.next_question,
+        next_question: next_question(status),
         interval: status.interval,
         offset: span(|report| report.offset),
         offset_now: span(|report| report.offset_now),

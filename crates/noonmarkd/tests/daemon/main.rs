@@ -5,6 +5,7 @@ mod continuity;
 mod fixture;
 mod identity;
 mod life;
+mod output;
 mod service;
 mod sources;
 mod validity;
@@ -398,7 +399,7 @@ fn every_reason_not_to_start_has_its_status_and_its_words() {
     check(&place, 73, &format!("state folder {}: keyring is damaged", folder.display()));
     std::fs::remove_file(folder.join("keyring")).expect("ours");
     mode("state", 0o770);
-    check(&place, 73, &format!("{}: has mode 0770: others may write it", folder.display()));
+    check(&place, 73, &format!("{}: has mode 0770: others may write into it", folder.display()));
     mode("state", 0o755);
     drop(place.start());
     let log = std::fs::read_to_string(place.folder.join("log")).expect("written");

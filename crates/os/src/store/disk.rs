@@ -53,7 +53,7 @@ impl DiskFolder {
             Some(keeper) if keeper.user == metadata.uid() => crate::process::effective_uid(),
             _ => metadata.uid(),
         };
-        private::check_owner_and_mode(owner, metadata.mode(), Exposure::Public)
+        private::check_owner_and_mode(owner, metadata.mode(), Exposure::Folder)
             .map_err(|why| LockError::Exposed { path: path.to_owned(), why })?;
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW;
         let lock = open_at(folder.as_fd(), LOCK, flags).map_err(io)?;

@@ -1,0 +1,33 @@
+//! `noonmarkd --check`: whether a configuration, and everything it names, is good.
+
+use std::path::Path;
+
+use noonmark_config::examine;
+use noonmark_os::clock;
+
+use crate::exit::{Failure, Status};
+use crate::output;
+
+/// Reads the configuration and what it names, opens nothing else, and says what is wrong with it: what is good on standard output,
+/// warnings on standard error, all of it as one JSON object if that is wanted.
+///
+/// # Errors
+/// [`Status::Configuration`]; [`Status::Certificate`] if nothing but certificate and key are wrong; [`Status::Output`].
+pub fn run(file: &Path, as_json: bool, colour: bool) -> Result<(), Failure> {
+    let found = examine(file, clock::realtime());
+    if as_json {
+        output::print_json(&found, true)?;
+    } else {
+        if let Some(warnings) = found.warnings() {
+            output::complain(format_args!("this deserves a look\n{}", warnings.render(colour)));
+        }
+        output::print(&found.praise())?;
+    }
+    let Some(problems) = found.problems() else { return Ok(()) };
+    let (status, what) = if found.is_identity_broken() {
+        (Status::Certificate, "certificate or key refused")
+    } else {
+        (Status::Configuration, "configuration refused")
+    };
+    Err(Failure::new(status, format_args!("{what}\n{}", problems.render(colour))))
+}
