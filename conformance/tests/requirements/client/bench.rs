@@ -50,6 +50,11 @@ impl Bench {
         Self::new(lab, plan, false, true)
     }
 
+    /// NTS that asks for interleaved answers, with keys and eight cookies of 100 octets.
+    pub fn interleaved_nts(lab: &Lab, plan: Plan) -> Self {
+        Self::new(lab, plan, true, true).keyed(keys(Aead::SivCmac256, 3), 100)
+    }
+
     /// NTS, nothing established.
     pub fn bare_nts(lab: &Lab, plan: Plan) -> Self {
         Self::new(lab, plan, true, false)
@@ -62,12 +67,15 @@ impl Bench {
 
     /// NTS with these keys and eight cookies of this length.
     pub fn nts_with(lab: &Lab, plan: Plan, session: SessionKeys, cookie_len: usize) -> Self {
-        let mut bench = Self::bare_nts(lab, plan);
-        bench.time_out();
+        Self::bare_nts(lab, plan).keyed(session, cookie_len)
+    }
+
+    fn keyed(mut self, session: SessionKeys, cookie_len: usize) -> Self {
+        self.time_out();
         let agreed = agreement(session.clone(), None, cookies(8, cookie_len, 0));
-        bench.association.handle_agreement(agreed, bench.now);
-        bench.session = Some(session);
-        bench
+        self.association.handle_agreement(agreed, self.now);
+        self.session = Some(session);
+        self
     }
 
     fn new(lab: &Lab, plan: Plan, nts: bool, interleaved: bool) -> Self {
@@ -332,7 +340,11 @@ impl Bench {
                 header.leap = Leap::None;
             }
             Fault::TakesAnyKiss if is_kiss => header.origin = asked.transmit,
-            Fault::TakesForBasic if header.origin == asked.receive && !asked.receive.is_unset() => {
+            Fault::TakesForBasic
+                if self.session.is_none()
+                    && header.origin == asked.receive
+                    && !asked.receive.is_unset() =>
+            {
                 header.origin = asked.transmit;
                 header.receive = header.transmit;
                 header.reference_time = Timestamp::UNSET;

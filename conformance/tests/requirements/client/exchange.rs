@@ -25,7 +25,7 @@ pub const CHECKS: &[Check<Lab>] = &[
         run: certificates,
     },
     Check {
-        ids: &["KE-07", "KE-08"],
+        ids: &["KE-07", "KE-08", "KX-08"],
         name: "client_asks_once_and_says_close_notify",
         run: one_request,
     },

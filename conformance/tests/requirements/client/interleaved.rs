@@ -1,4 +1,4 @@
-//! Interleaved mode of the client (IL-09 to IL-15).
+//! Interleaved mode of the client (IL-01, IL-09 to IL-16).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,8 +16,9 @@ pub const CHECKS: &[Check<Lab>] = &[
     Check { ids: &["IL-09"], name: "origin_says_which_answer_is_interleaved", run: which },
     Check { ids: &["IL-11"], name: "four_losses_lead_back_to_basic_questions", run: losses },
     Check { ids: &["IL-12"], name: "basic_answers_are_taken_all_the_same", run: basic },
-    Check { ids: &["IL-13"], name: "both_stamps_of_a_question_are_random", run: stamps },
+    Check { ids: &["IL-01", "IL-13"], name: "both_stamps_of_a_question_are_random", run: stamps },
     Check { ids: &["IL-15"], name: "basic_association_stays_basic", run: not_forced },
+    Check { ids: &["IL-16"], name: "interleaved_answers_may_prove_their_origin", run: with_nts },
 ];
 
 /// Answers as a server that interleaves: with the true transmit time of the answer before, 300 µs after its receive stamp.
@@ -50,6 +51,19 @@ fn which(lab: &mut Lab) -> Result<(), Failure> {
         }
         let again = bench.arrive(&answer);
         ensure(again != ["measured"], || format!("the same again: {again:?}"))?;
+    }
+    Ok(())
+}
+
+fn with_nts(lab: &mut Lab) -> Result<(), Failure> {
+    let mut bench = Bench::interleaved_nts(lab, POLLED);
+    for number in 0..10 {
+        let request = bench.question()?;
+        let names = bench.arrive(&interleaved(&bench, &request));
+        // The second answer tells what the first has told already.
+        let expected: &[&str] = if number == 1 { &[] } else { &["measured"] };
+        expect(&names, expected, &format!("answer {number}"))?;
+        ensure(bench.association.is_interleaved() == (number > 0), || format!("answer {number}"))?;
     }
     Ok(())
 }

@@ -2,15 +2,17 @@
 //!
 //! [`bench`] has an association in virtual time and a server whose answers can be bent anywhere; [`keys`] a key exchange client and
 //! a server that says anything; [`fault`] what goes wrong between them. The checks: [`requests`] for what is sent, [`answers`] for
-//! what is believed, [`kisses`] for Kiss-o'-Death, [`pace`] for when it asks, [`interleaved`] for RFC 9769, [`ports`] for sockets.
+//! what is believed, [`fields`] for what is read behind a header, [`kisses`] for Kiss-o'-Death, [`pace`] for when it asks, [`interleaved`] for RFC 9769, [`ports`] for sockets.
 
 mod answers;
 mod bench;
 mod exchange;
 mod fault;
+mod fields;
 mod interleaved;
 mod keys;
 mod kisses;
+mod leap;
 mod pace;
 mod ports;
 mod requests;
@@ -29,10 +31,12 @@ pub const CHECKS: &[&[Check<Lab>]] = &[
     exchange::CHECKS,
     requests::CHECKS,
     answers::CHECKS,
+    fields::CHECKS,
     kisses::CHECKS,
     pace::CHECKS,
     interleaved::CHECKS,
     ports::CHECKS,
+    leap::CHECKS,
 ];
 
 /// The faults.

@@ -172,7 +172,7 @@ fn no_reuse(lab: &mut Lab) -> Result<(), Failure> {
 }
 
 fn placeholders(lab: &mut Lab) -> Result<(), Failure> {
-    for lost in 0..5 {
+    for lost in 0..4 {
         let mut bench = Bench::nts(lab, POLLED);
         for _ in 0..lost {
             bench.question()?;
