@@ -2,7 +2,8 @@
 //!
 //! [`bench`] has an association in virtual time and a server whose answers can be bent anywhere; [`keys`] a key exchange client and
 //! a server that says anything; [`fault`] what goes wrong between them. The checks: [`requests`] for what is sent, [`answers`] for
-//! what is believed, [`fields`] for what is read behind a header, [`kisses`] for Kiss-o'-Death, [`pace`] for when it asks, [`interleaved`] for RFC 9769, [`ports`] for sockets.
+//! what is believed, [`fields`] for what is read behind a header, [`kisses`] for Kiss-o'-Death, [`pace`] for when it asks,
+//! [`interleaved`] for RFC 9769, [`ports`] for sockets.
 
 mod answers;
 mod bench;
@@ -12,7 +13,6 @@ mod fields;
 mod interleaved;
 mod keys;
 mod kisses;
-mod leap;
 mod pace;
 mod ports;
 mod requests;
@@ -36,7 +36,6 @@ pub const CHECKS: &[&[Check<Lab>]] = &[
     pace::CHECKS,
     interleaved::CHECKS,
     ports::CHECKS,
-    leap::CHECKS,
 ];
 
 /// The faults.
