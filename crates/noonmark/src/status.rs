@@ -224,7 +224,20 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
             ]
         }),
     );
-    format!("{}\n{listening}\n{roles}", sheet.render())
+    format!("{}\n{listening}\n{roles}{}", sheet.render(), lacking(&state["roles"]))
+}
+
+/// What roles should have given up and could not: a line for each, nothing if there is none.
+fn lacking(roles: &Value) -> String {
+    let mut lines = String::new();
+    for role in list(roles) {
+        let parts: Vec<_> = list(&role["sandbox"]["lacking"]).map(text).collect();
+        if !parts.is_empty() {
+            let (name, parts) = (text(&role["role"]), parts.join(", "));
+            lines.push_str(&format!("\n{name} is not confined in: {parts}"));
+        }
+    }
+    if lines.is_empty() { lines } else { format!("{lines}\n") }
 }
 
 pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -348,6 +361,17 @@ mod tests {
         {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_given_up_is_said() {
+        let mut state = state();
+        assert!(!for_people(&state, &[], Paint::PLAIN).contains("confined"));
+        state["roles"][0]["sandbox"] =
+            json!({ "user": 998, "given_up": ["user"], "lacking": ["tcp-ports", "signals"] });
+        let shown = for_people(&state, &concerns(&state), Paint::PLAIN);
+        assert!(shown.ends_with("ntp is not confined in: tcp-ports, signals\n"), "{shown}");
+        assert!(shown.contains("good"), "{shown}");
     }
 
     #[test]

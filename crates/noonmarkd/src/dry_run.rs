@@ -46,7 +46,8 @@ async fn watch(settings: &Settings, as_json: bool) -> Result<(), Failure> {
     let system = |what| Failure::while_doing::<io::Error>(Status::System, what);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
-    let mut runner = sources::open(settings, None, warden::RELEASED, None)?;
+    let mut runner =
+        sources::open(settings, None, warden::RELEASED, None, sources::specs::trust(settings)?)?;
     let mut kept = ObservedClock::new("this is a dry run");
     let mut tick = tokio::time::interval(LOOK_EVERY);
     let mut shown = 0;

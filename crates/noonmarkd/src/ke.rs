@@ -15,6 +15,7 @@ use noonmark_os::random::RandomPool;
 use noonmark_os::{clock, sealed};
 use noonmark_server::Action;
 
+use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
 use crate::message::{KeySet, Message, Protocol, Text};
@@ -27,6 +28,7 @@ use crate::station::{Collected, Ending, Station};
 /// # Errors
 /// [`Ending::Stopped`], or why it cannot go on.
 pub fn run(station: &mut Station) -> Result<(), Ending> {
+    station.confine(&Kept::default())?;
     let (mut sockets, mut keys, mut identity, mut ntp_port) = (None, None, None, None);
     let mut collected = Collected::default();
     while sockets.is_none() || keys.is_none() || identity.is_none() {

@@ -11,10 +11,11 @@ use noonmark_os::signals::{Signal, Signals};
 use noonmark_os::{caps, clock, poll, process};
 use noonmark_units::{Mono, UnixTime};
 
+use crate::confinement;
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
 use crate::log;
-use crate::message::{KeySet, Message, Phase, Purpose, Subject, Taken, Text};
+use crate::message::{Confined, KeySet, Message, Phase, Purpose, Subject, Taken, Text};
 use crate::once;
 use crate::role::Role;
 
@@ -53,6 +54,7 @@ fn launch(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<Launched, Fai
         caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
     }
     process::forbid_dumps().map_err(system("forbidding core dumps"))?;
+    confinement::confine_launcher(&loaded.settings)?;
     let signals =
         Signals::new(&[Signal::Hangup, Signal::Interrupt, Signal::Terminate, Signal::Child])
             .map_err(system("signals"))?;
@@ -99,6 +101,8 @@ struct Launcher {
     ke_counters: Option<OwnedFd>,
     sources_page: Option<OwnedFd>,
     keys: Option<KeySet>,
+    /// What each role has given up.
+    confined: Vec<(Role, Confined)>,
     /// Whether the service manager has been told that we serve.
     announced: bool,
     /// What the daemon was started for is done.
@@ -146,6 +150,7 @@ impl Launcher {
             ke_counters: None,
             sources_page: None,
             keys: None,
+            confined: Vec::new(),
             announced: false,
             is_done: false,
             set_by: clock::monotonic() + SET_WITHIN,
@@ -241,6 +246,9 @@ impl Launcher {
             return if in_vain && !self.announced { Err(failure) } else { Ok(()) };
         }
         self.configure(role);
+        if role == Role::Sources {
+            self.send_authorities();
+        }
         let Self {
             in_force,
             roles,
@@ -306,6 +314,10 @@ impl Launcher {
             }
             if let Some(keys) = keys {
                 process.tell(&Message::Epochs(keys.epochs()), &[]);
+            }
+            for (owner, confined) in self.confined.clone() {
+                let message = Message::Confined { role: owner, confined };
+                self.role(Role::Observe).tell(&message, &[]);
             }
             self.report_taken();
         }
@@ -382,6 +394,13 @@ impl Launcher {
                     self.role(Role::Observe).tell(&Message::SourcesPage, &[page.as_fd()]);
                     self.sources_page = Some(page);
                 }
+                (Message::Confined { role: owner, confined }, _) => {
+                    self.confined.retain(|(role, _)| *role != owner);
+                    self.confined.push((owner, confined));
+                    self.role(Role::Observe)
+                        .tell(&Message::Confined { role: owner, confined }, &[]);
+                }
+                (Message::Renew, _) => self.renew(role),
                 (Message::Done, _) => self.is_done = self.purpose == Purpose::SetOnce,
                 (Message::CookieKeys(keys), _) => {
                     let message = Message::CookieKeys(keys.clone());
@@ -549,6 +568,7 @@ impl Launcher {
             self.send_identity();
         }
         if !changed.contains(&Role::Sources) {
+            self.send_authorities();
             self.configure(Role::Sources);
         }
         if !changed.contains(&Role::Observe) {
@@ -570,6 +590,17 @@ impl Launcher {
         }
     }
 
+    /// Starts a role anew at its own wish. One that wishes it again and again is ended, and then waits like any that ends.
+    fn renew(&mut self, role: Role) {
+        if self.role(role).has_lived(RENEWED_AFTER, clock::monotonic()) {
+            tracing::info!(%role, "role begins anew");
+            self.replace(role);
+        } else {
+            tracing::error!(%role, "role wants to begin anew too often");
+            self.role(role).kill();
+        }
+    }
+
     /// Tells a role that goes on what is in force now.
     fn configure(&mut self, role: Role) {
         let generation = self.configuration.generation;
@@ -577,6 +608,14 @@ impl Launcher {
         let Self { in_force, roles, .. } = self;
         if let Some(process) = roles.iter_mut().find(|process| process.role() == role) {
             process.tell(&configure, &[in_force.sealed.as_fd()]);
+        }
+    }
+
+    /// Hands on whom the sources are trusted by.
+    fn send_authorities(&mut self) {
+        let Self { in_force, roles, .. } = self;
+        if let Some(sources) = roles.iter_mut().find(|process| process.role() == Role::Sources) {
+            sources.tell(&Message::Authorities, &[in_force.authorities.as_fd()]);
         }
     }
 
@@ -674,6 +713,8 @@ fn names(roles: &[Role]) -> String {
 const SOCKETS_PER_MESSAGE: usize = noonmark_os::pair::MOST_DESCRIPTORS;
 /// For how long setting the clock once is tried.
 const SET_WITHIN: Duration = Duration::from_secs(60);
+/// How long a role must have lived to be started anew at its wish.
+const RENEWED_AFTER: Duration = Duration::from_secs(5);
 /// How often certificate files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often observe is told how much memory each process uses.

@@ -22,6 +22,7 @@
 pub mod arguments;
 pub mod check;
 mod configuration;
+mod confinement;
 pub mod dry_run;
 pub mod exit;
 mod ke;

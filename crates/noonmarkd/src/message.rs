@@ -26,11 +26,13 @@ use crate::role::Role;
 
 mod clock;
 pub(crate) mod codec;
+mod confined;
 mod keys;
 mod report;
 
 pub use clock::{Answer, Standing, Welcome, Wish};
 use codec::{Reader, Writer};
+pub use confined::{Confined, Part, Parts};
 pub use keys::{Epochs, KeySet, MOST_KEYS};
 pub use report::{
     Certificate, End, LastEnd, Listening, Phase, Protocol, RoleState, Subject, Taken,
@@ -134,6 +136,18 @@ pub enum Message {
     /// Kind 26, warden to launcher, launcher to observe and, right after its configuration, to the next warden: the page in which it notes
     /// what is known of the clock. One descriptor; none for a warden without a predecessor. No body.
     Bequest,
+    /// Kind 28, all to launcher, launcher to observe: what a role has given up. Body: see [`Confined`].
+    Confined {
+        /// Which role.
+        role: Role,
+        /// What it has given up.
+        confined: Confined,
+    },
+    /// Kind 29, launcher to sources, after its first configuration and before every other: whom key establishment trusts. One descriptor: a
+    /// sealed file. No body.
+    Authorities,
+    /// Kind 30, sources to launcher: start this role anew, because what it may read is no longer what the resolver reads. No body.
+    Renew,
     /// Kind 25, sources to launcher, where the purpose is to set the clock once: it is done. No body.
     Done,
 }
@@ -233,6 +247,7 @@ impl Message {
             | Self::Pulse
             | Self::Partner
             | Self::SourcesPage
+            | Self::Authorities
             | Self::ClientKeys => 1..=1,
             Self::Identity { .. } => 2..=2,
             Self::Sockets { .. } => 1..=MOST_DESCRIPTORS,
@@ -252,6 +267,8 @@ impl Message {
             | Self::Wish(_)
             | Self::Answer(_)
             | Self::Standing(_)
+            | Self::Confined { .. }
+            | Self::Renew
             | Self::Done => 0..=0,
         }
     }
@@ -266,7 +283,8 @@ impl Message {
                 *owner == role && matches!(role, Role::Ntp | Role::Ke)
             }
             Self::IdentityRefused { .. } => role == Role::Ke,
-            Self::SourcesPage | Self::Done => role == Role::Sources,
+            Self::SourcesPage | Self::Done | Self::Renew => role == Role::Sources,
+            Self::Confined { role: owner, .. } => *owner == role,
             _ => false,
         }
     }
@@ -299,7 +317,9 @@ impl Message {
             | Self::Epochs(_)
             | Self::Certificate(_)
             | Self::SourcesPage
+            | Self::Confined { .. }
             | Self::Daemon { .. } => role == Role::Observe,
+            Self::Authorities => role == Role::Sources,
             Self::Listening(_) => matches!(role, Role::Ke | Role::Observe),
             Self::Ready { .. }
             | Self::Failed { .. }
@@ -310,6 +330,7 @@ impl Message {
             | Self::Standing(_)
             | Self::ClientKeys
             | Self::Done
+            | Self::Renew
             | Self::Pulse => false,
         }
     }
@@ -343,6 +364,9 @@ impl Message {
             Self::Standing(_) => "standing",
             Self::ClientKeys => "client-keys",
             Self::Done => "done",
+            Self::Confined { .. } => "confined",
+            Self::Authorities => "authorities",
+            Self::Renew => "renew",
             Self::Bequest => "bequest",
         }
     }
@@ -374,6 +398,9 @@ impl Message {
             Self::Standing(_) => 23,
             Self::ClientKeys => 24,
             Self::Done => 25,
+            Self::Confined { .. } => 28,
+            Self::Authorities => 29,
+            Self::Renew => 30,
             Self::Bequest => 26,
         }
     }
@@ -440,6 +467,13 @@ impl Message {
             23 => Self::Standing(Standing::parse(from)?),
             24 => Self::ClientKeys,
             25 => Self::Done,
+            28 => {
+                let role = from.role()?;
+                from.zeros::<1>()?;
+                Self::Confined { role, confined: Confined::parse(from)? }
+            }
+            29 => Self::Authorities,
+            30 => Self::Renew,
             26 => Self::Bequest,
             found => return Err(MessageError::Kind { found }),
         })
@@ -462,6 +496,8 @@ impl Message {
             Self::CookieKeys(keys) => keys.write(to),
             Self::ClockPage
             | Self::Stop
+            | Self::Authorities
+            | Self::Renew
             | Self::Pulse
             | Self::Partner
             | Self::SourcesPage
@@ -473,6 +509,10 @@ impl Message {
             Self::Answer(answer) => answer.write(to),
             Self::Standing(standing) => standing.write(to),
             Self::CounterPage { role } => to.put(&[role.number(), 0, 0, 0]),
+            Self::Confined { role, confined } => {
+                to.put(&[role.number(), 0]);
+                confined.write(to);
+            }
             Self::Failed { status, reason } => {
                 to.put(&[status.number(), 0]);
                 to.text(reason);

@@ -12,6 +12,7 @@ use noonmark_packet::Version;
 use noonmark_server::frontend::{ClockSource, Frontend, Pages, Service};
 use noonmark_server::{self as server, AccessRules, Counter, Policy, RateTable, Versions};
 
+use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
 use crate::message::{KeySet, Message};
@@ -23,6 +24,7 @@ use crate::station::{Collected, Ending, Station};
 /// # Errors
 /// [`Ending::Stopped`], or why it cannot go on.
 pub fn run(station: &mut Station) -> Result<(), Ending> {
+    station.confine(&Kept::default())?;
     let needs_keys = station.settings.nts.is_some();
     let (mut sockets, mut clock, mut keys) = (None, None, None);
     let mut collected = Collected::default();

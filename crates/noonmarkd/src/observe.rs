@@ -14,15 +14,19 @@ use noonmark_packet::{Leap, ReferenceId};
 use noonmark_server::{CLOCK_WORDS, ClockState, Counter as NtpCounter};
 use noonmark_units::{Mono, UnixTime};
 
+use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
-use crate::message::{Certificate, Epochs, Listening, Message, Phase, RoleState, Subject, Taken};
+use crate::message::{
+    Certificate, Confined, Epochs, Listening, Message, Part, Parts, Phase, RoleState, Subject,
+    Taken,
+};
 use crate::role::Role;
 use crate::sources::report::{REPORT_WORDS, Report};
 use crate::station::{Collected, Ending, Station};
 use crate::status::{
     self, Address, CertificateFacts, Clock, Configuration, Cookies, Counters, Document, Process,
-    Refused, Replaceable, SCHEMA,
+    Refused, Replaceable, SCHEMA, Sandbox,
 };
 use crate::warden::bequest::{BEQUEST_WORDS, Bequest};
 
@@ -33,6 +37,7 @@ pub(crate) mod tracking;
 /// # Errors
 /// [`Ending::Stopped`], or why it cannot go on.
 pub fn run(station: &mut Station) -> Result<(), Ending> {
+    station.confine(&Kept::default())?;
     let mut known = Known { mode: station.settings.clock.mode, ..Known::default() };
     let mut collected = Collected::default();
     let listener = loop {
@@ -115,6 +120,8 @@ struct Known {
     certificate_says: Option<Certificate>,
     listening: Vec<Listening>,
     roles: Vec<RoleState>,
+    /// What each role has given up.
+    confined: Vec<(Role, Confined)>,
     epochs: Option<Epochs>,
     clock: Option<StateReader>,
     bequest: Option<StateReader>,
@@ -136,6 +143,7 @@ impl Default for Known {
             certificate_says: None,
             listening: Vec::new(),
             roles: Vec::new(),
+            confined: Vec::new(),
             epochs: None,
             clock: None,
             bequest: None,
@@ -173,6 +181,10 @@ impl Known {
                     Some(known) => *known = state,
                     None => self.roles.push(state),
                 }
+            }
+            Message::Confined { role, confined } => {
+                self.confined.retain(|(known, _)| *known != role);
+                self.confined.push((role, confined));
             }
             Message::Certificate(certificate) => self.certificate_says = Some(certificate),
             Message::Epochs(epochs) => self.epochs = Some(epochs),
@@ -241,13 +253,24 @@ impl Known {
                     }
                     _ => *state,
                 })
-                .map(|state| process(&state, now))
+                .map(|state| Process { sandbox: self.sandbox_of(&state), ..process(&state, now) })
                 .collect(),
             counters: Counters {
                 ntp: sums(self.ntp.as_ref(), &NtpCounter::ALL.map(NtpCounter::name)),
                 ke: sums(self.ke.as_ref(), &KeCounter::ALL.map(KeCounter::name)),
             },
         }
+    }
+
+    /// What a role has given up, while there is a process of it.
+    fn sandbox_of(&self, state: &RoleState) -> Option<Sandbox> {
+        let (_, confined) = self.confined.iter().find(|(role, _)| state.role == Some(*role))?;
+        let names = |parts: Parts| parts.iter().map(Part::name).collect();
+        (state.pid != 0).then(|| Sandbox {
+            user: confined.user,
+            given_up: names(confined.held),
+            lacking: names(confined.lacking),
+        })
     }
 
     /// What the role that asks the sources shows; nothing if none are asked.
@@ -378,6 +401,7 @@ fn process(state: &RoleState, now: Mono) -> Process {
         last_end_time: state.last_end.map(|end| end.time.to_string()),
         last_end_seconds_ago: state.last_end.map(|end| now.since(end.at).as_secs_f64()),
         memory_bytes: state.memory,
+        sandbox: None,
     }
 }
 

@@ -21,23 +21,28 @@ use noonmark_config::{Settings, Source};
 use noonmark_nts::{Aead, KeRequest};
 use noonmark_os::page::StatePage;
 use noonmark_os::random::RandomPool;
+use noonmark_os::sandbox::resolver;
 use noonmark_os::{clock, pair, sealed};
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_units::{Frequency, Span, UnixTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
 use crate::link::{Incoming, Link, LinkError};
 use crate::message::{Answer, Message, Purpose, Standing, Text, Welcome, Wish};
 use crate::role::Role;
 use crate::station::{Ending, Station};
 
+pub(crate) mod authorities;
 pub mod report;
 pub mod specs;
 pub(crate) mod view;
 
+use authorities::Authorities;
 use report::REPORT_WORDS;
+use specs::Trust;
 
 /// Asks until told to stop.
 ///
@@ -45,26 +50,32 @@ use report::REPORT_WORDS;
 /// [`Ending::Stopped`], or why it cannot go on.
 pub fn run(station: &mut Station) -> Result<(), Ending> {
     station.show_pulse(0)?;
-    station.take_precedence();
+    resolver::load_libraries();
+    let files = resolver::Files::find();
+    station.confine(&Kept { resolver: Some(&files), ..Kept::default() })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::while_doing(Status::System, "the runtime"))?;
-    let result = runtime.block_on(work(station));
+    let result = runtime.block_on(work(station, files));
     // The system's resolver may still be busy with a name nobody waits for.
     runtime.shutdown_background();
     result
 }
 
-async fn work(station: &mut Station) -> Result<(), Ending> {
+async fn work(station: &mut Station, files: resolver::Files) -> Result<(), Ending> {
+    let mut authorities = Authorities::default();
     let first = loop {
         let incoming = station.wait()?;
-        if let Some(partner) = heard(station, incoming)? {
+        if let Some(partner) = heard(station, incoming, &mut authorities)? {
             break partner;
         }
     };
-    let (welcome, keys, partner) = greeting(station, first)?;
-    let mut asker = Asker::new(station, partner, &welcome, keys)?;
+    let (welcome, keys, partner) = greeting(station, first, &mut authorities)?;
+    let trust = authorities.trust(&station.settings)?;
+    let mut asker = Asker::new(station, partner, &welcome, keys, trust)?;
+    asker.authorities = authorities;
+    asker.files = Some(files);
     station.tell(&Message::SourcesPage, &[asker.page.descriptor()])?;
     asker.show(station)?;
     station.ready()?;
@@ -76,11 +87,19 @@ async fn work(station: &mut Station) -> Result<(), Ending> {
 }
 
 /// Takes what the launcher says before there is anything to ask with: another configuration, or the pair with the warden.
-fn heard(station: &mut Station, incoming: Incoming) -> Result<Option<Link>, Ending> {
+fn heard(
+    station: &mut Station,
+    incoming: Incoming,
+    authorities: &mut Authorities,
+) -> Result<Option<Link>, Ending> {
     match incoming {
         Incoming { message: Message::Partner, descriptors } => Ok(Some(partner(descriptors)?)),
         Incoming { message: Message::Configure { generation, .. }, descriptors } => {
             station.reconfigure(generation, descriptors.first())?;
+            Ok(None)
+        }
+        Incoming { message: Message::Authorities, descriptors } => {
+            *authorities = handed_over(&descriptors)?;
             Ok(None)
         }
         Incoming { message, .. } => Err(Ending::unexpected(&message)),
@@ -91,12 +110,13 @@ fn heard(station: &mut Station, incoming: Incoming) -> Result<Option<Link>, Endi
 fn greeting(
     station: &mut Station,
     mut link: Link,
+    authorities: &mut Authorities,
 ) -> Result<(Welcome, Option<OwnedFd>, Link), Ending> {
     let mut keys = None;
     loop {
         let heard = station.sleep(&[link.as_fd()], Duration::from_secs(1))?;
         while let Some(incoming) = station.poll()? {
-            link = self::heard(station, incoming)?.unwrap_or(link);
+            link = self::heard(station, incoming, authorities)?.unwrap_or(link);
         }
         if heard != [true] {
             continue;
@@ -122,6 +142,13 @@ fn partner(descriptors: Vec<OwnedFd>) -> Result<Link, Failure> {
     Ok(Link::new(pair::Endpoint::from_descriptor(end)))
 }
 
+fn handed_over(descriptors: &[OwnedFd]) -> Result<Authorities, Failure> {
+    let file = descriptors.first();
+    Authorities::open(
+        file.ok_or_else(|| Failure::new(Status::Internal, "authorities without descriptor"))?,
+    )
+}
+
 /// Everything that asks the sources of `settings`, with what is remembered from before.
 ///
 /// # Errors
@@ -131,8 +158,8 @@ pub(crate) fn open(
     memory: Option<Memory>,
     floor: UnixTime,
     keys: Option<OwnedFd>,
+    trust: Trust,
 ) -> Result<Runner, Failure> {
-    let trust = specs::trust(settings)?;
     let mut pool =
         RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
     let now = clock::reading();
@@ -165,6 +192,10 @@ pub(crate) fn open(
 /// The sources, and what is under way with the warden.
 struct Asker {
     runner: Runner,
+    /// Whom key establishment trusts.
+    authorities: Authorities,
+    /// Where the resolver reads, as it was when this process gave up everything else.
+    files: Option<resolver::Files>,
     partner: Option<Waiting<Link>>,
     page: StatePage,
     purpose: Purpose,
@@ -186,12 +217,15 @@ impl Asker {
         partner: Link,
         welcome: &Welcome,
         keys: Option<OwnedFd>,
+        trust: Trust,
     ) -> Result<Self, Failure> {
         let system = |what| Failure::while_doing::<io::Error>(Status::System, what);
-        let mut runner = open(&station.settings, welcome.memory, welcome.floor, keys)?;
+        let mut runner = open(&station.settings, welcome.memory, welcome.floor, keys, trust)?;
         runner.adjusted(&Ok(running(welcome)));
         Ok(Self {
             runner,
+            authorities: Authorities::default(),
+            files: None,
             partner: Some(Waiting::new(partner).map_err(system("the pair with the warden"))?),
             page: StatePage::new(c"noonmark-sources", REPORT_WORDS)
                 .map_err(system("the page of the sources"))?,
@@ -219,7 +253,12 @@ impl Asker {
             tokio::select! {
                 wanted = self.runner.next() => {
                     let wanted = wanted.map_err(Failure::while_doing(Status::System, "watching the clock"))?;
+                    let moves_clock = matches!(wanted, Wanted::Adjust(_));
                     self.obey(wanted);
+                    if moves_clock {
+                        // Why it is to be moved is known to the world as soon as to the clock.
+                        self.show(station)?;
+                    }
                 }
                 heard = warden => {
                     heard.map_err(Failure::while_doing(Status::System, "the pair with the warden"))?;
@@ -232,9 +271,21 @@ impl Asker {
                 _ = tick.tick() => {
                     station.beat();
                     self.show(station)?;
+                    self.look_at_resolver(station)?;
                 }
             }
         }
+    }
+
+    /// Where names are looked up may have been replaced by a file that this process may not read: the next one may.
+    fn look_at_resolver(&mut self, station: &Station) -> Result<(), Ending> {
+        if self.files.as_ref().is_some_and(resolver::Files::have_moved) {
+            // Once: it is told to stop, and leaves what it knows behind.
+            self.files = None;
+            tracing::info!("the resolver's files have been replaced; beginning anew with those");
+            station.tell(&Message::Renew, &[])?;
+        }
+        Ok(())
     }
 
     fn hear_launcher(&mut self, station: &mut Station) -> Result<(), Ending> {
@@ -253,6 +304,9 @@ impl Asker {
                     station.reconfigure(generation, descriptors.first())?;
                     self.reconfigure(&before, station)?;
                 }
+                Incoming { message: Message::Authorities, descriptors } => {
+                    self.authorities = handed_over(&descriptors)?;
+                }
                 Incoming { message, .. } => return Err(Ending::unexpected(&message)),
             }
         }
@@ -262,7 +316,7 @@ impl Asker {
     /// Asks what the configuration names now. What is known of the sources that stay, and of the clock, is kept.
     fn reconfigure(&mut self, before: &[Source], station: &mut Station) -> Result<(), Ending> {
         let settings = &station.settings;
-        let trust = specs::trust(settings)?;
+        let trust = self.authorities.trust(settings)?;
         self.runner.set_tls(trust.system);
         self.runner.set_own_tls(trust.own);
         self.runner.reconfigure(

@@ -9,8 +9,9 @@ use noonmark_config::{ClockMode, Settings};
 use noonmark_os::pair::Endpoint;
 use noonmark_os::pulse::{BEAT_EVERY, Pulse};
 use noonmark_os::signals::{self, Signal};
-use noonmark_os::{caps, poll, process, schedule};
+use noonmark_os::{caps, poll, process};
 
+use crate::confinement::{self, Kept};
 use crate::exit::{Failure, Status};
 use crate::link::{Incoming, Link, LinkError};
 use crate::message::{Message, Purpose, Text};
@@ -31,6 +32,7 @@ pub struct Station {
     link: Link,
     /// Where this role shows that it turns, once it has begun to.
     pulse: Option<Arc<Pulse>>,
+    is_confined: bool,
 }
 
 /// Plays `role` until the launcher stops it or is gone.
@@ -74,7 +76,8 @@ pub fn play(role: Role) -> Result<(), Failure> {
         }
     };
     log::start(role.name(), settings.log);
-    let mut station = Station { role, settings, generation, purpose, run, link, pulse: None };
+    let mut station =
+        Station { role, settings, generation, purpose, run, link, pulse: None, is_confined: false };
     let result = match role {
         Role::Warden => warden::run(&mut station),
         Role::Ntp => ntp::run(&mut station),
@@ -206,19 +209,15 @@ impl Station {
         self.link.as_fd().try_clone_to_owned()
     }
 
-    /// Goes before other processes, and stays in memory, as far as the configuration wants it and the kernel allows it.
-    pub fn take_precedence(&self) {
-        let clock = &self.settings.clock;
-        if let Some(priority) = clock.priority
-            && let Err(error) = schedule::run_first(priority)
-        {
-            tracing::warn!(priority, %error, "no real-time priority; it takes CAP_SYS_NICE or a limit RLIMIT_RTPRIO");
-        }
-        if clock.lock_memory
-            && let Err(error) = schedule::lock_memory()
-        {
-            tracing::warn!(%error, "memory is not locked; it takes CAP_IPC_LOCK or a limit RLIMIT_MEMLOCK");
-        }
+    /// Gives up, for good, whatever the role does not need: once, before anything is read that came over the network, and before there are other
+    /// threads. What has to be at hand afterwards is opened before.
+    ///
+    /// # Errors
+    /// [`Status::Configuration`] if all of it is required and something cannot be given up; as [`Station::tell`].
+    pub fn confine(&mut self, kept: &Kept<'_>) -> Result<(), Ending> {
+        let confined = confinement::confine(self.role, &self.settings, kept)?;
+        self.is_confined = true;
+        self.tell(&Message::Confined { role: self.role, confined }, &[])
     }
 
     /// Sleeps until the launcher says something, one of `others` can be read, or the time is over, but no longer than a role may
@@ -257,6 +256,10 @@ impl Station {
     /// # Errors
     /// As [`Station::tell`].
     pub fn ready(&self) -> Result<(), Ending> {
+        if !self.is_confined {
+            return Err(Failure::new(Status::Internal, "a role that has given up nothing").into());
+        }
+        confinement::settle(self.role, &self.settings);
         self.tell(&Message::Ready { generation: self.generation }, &[])
     }
 

@@ -333,6 +333,19 @@ pub struct Process {
     pub last_end_seconds_ago: Option<f64>,
     /// Physical memory.
     pub memory_bytes: u64,
+    /// What it has given up, for good; nothing is said of the launcher.
+    pub sandbox: Option<Sandbox>,
+}
+
+/// What a process has given up.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sandbox {
+    /// The user it is.
+    pub user: u32,
+    /// The names of [`Part`](crate::message::Part): what was given up.
+    pub given_up: Vec<&'static str>,
+    /// And what should have been and could not.
+    pub lacking: Vec<&'static str>,
 }
 
 /// Counters by kind and reason, since their role was last started.

@@ -7,9 +7,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::time::Duration;
 
+use noonmark_config::Settings;
 use noonmark_os::page::{StatePage, StateReader};
 use noonmark_os::random::RandomPool;
 use noonmark_os::store::{DiskFolder, Kind, LockError, Store};
@@ -18,6 +18,7 @@ use noonmark_packet::Leap;
 use noonmark_server::CLOCK_WORDS;
 use noonmark_units::Mono;
 
+use crate::confinement::{self, Kept};
 use crate::exit::{Failure, Status};
 use crate::launcher::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use crate::link::{Incoming, Link, LinkError};
@@ -45,8 +46,10 @@ use served::Served;
 pub fn run(station: &mut Station) -> Result<(), Ending> {
     // Before the state folder is opened: a disk that does not answer is what a warden hangs at.
     station.show_pulse(0)?;
+    let folder = open_folder(&station.settings)?;
+    station.confine(&Kept { folder: Some(folder.descriptor()), ..Kept::default() })?;
     let left = bequest(station)?;
-    let mut warden = Warden::new(station, left)?;
+    let mut warden = Warden::new(station, folder, left)?;
     station.tell(&Message::ClockPage, &[warden.page.descriptor()])?;
     station.tell(&Message::Bequest, &[warden.notes.descriptor()])?;
     if let Some(ring) = &warden.ring {
@@ -86,9 +89,8 @@ struct Warden {
 }
 
 impl Warden {
-    fn new(station: &Station, left: Option<Bequest>) -> Result<Self, Failure> {
+    fn new(station: &Station, folder: DiskFolder, left: Option<Bequest>) -> Result<Self, Failure> {
         let settings = &station.settings;
-        let folder = open_folder(&settings.state.folder)?;
         if let Some(mode) = folder.open_to_others() {
             let (folder, mode) = (folder.path().display(), format!("{mode:04o}"));
             tracing::warn!(%folder, mode, "others may look into the state folder; 0700 is better (chmod go=)");
@@ -103,7 +105,6 @@ impl Warden {
             .then(|| Helm::take(&settings.clock, station.run, &mut store))
             .transpose()?;
         let client_keys = helm.as_ref().and_then(|_| take_client_keys(&mut store));
-        station.take_precedence();
         let page = |name, words| {
             StatePage::new(name, words)
                 .map_err(Failure::while_doing(Status::System, "the page of the clock"))
@@ -315,13 +316,16 @@ fn take_client_keys(store: &mut Store<DiskFolder>) -> Option<OwnedFd> {
     }
 }
 
-/// Opens the state folder for this daemon alone, and makes it if only the last part of its path is missing.
-fn open_folder(path: &Path) -> Result<DiskFolder, Failure> {
+/// Opens the state folder for this daemon alone, and makes it if only the last part of its path is missing. It becomes the folder of
+/// the user that this process is going to be.
+fn open_folder(settings: &Settings) -> Result<DiskFolder, Failure> {
+    let path = &settings.state.folder;
+    let keeper = confinement::identity(settings)?;
     // An existing folder, and one that cannot be made, are both told apart by opening it.
     let _ = std::fs::DirBuilder::new().mode(0o700).create(path);
     let deadline = clock::monotonic() + PREDECESSOR_LEAVES_WITHIN;
     let opened = loop {
-        match DiskFolder::open(path) {
+        match DiskFolder::open_for(path, keeper) {
             // The warden of a launcher that was killed may not quite have left yet.
             Err(LockError::Busy { .. }) if clock::monotonic() < deadline => {
                 std::thread::sleep(PREDECESSOR_LOOK_EVERY);

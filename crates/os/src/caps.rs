@@ -132,6 +132,15 @@ pub fn keep_only(kept: &[Capability]) -> io::Result<()> {
     set(sets)
 }
 
+/// Whether the calling thread may use a right now.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn holds(right: Capability) -> io::Result<bool> {
+    let [low, _] = get()?;
+    Ok(low.effective >> right as u8 & 1 == 1)
+}
+
 /// Whether the calling thread holds no right at all.
 ///
 /// # Errors

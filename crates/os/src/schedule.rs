@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::caps::{self, Capability};
+
 /// Lets the calling thread, and none it starts later, run before every ordinary one whenever it has something to do
 /// (`SCHED_FIFO`, with `SCHED_RESET_ON_FORK`). `priority` is 1..=99, higher goes first.
 ///
@@ -26,14 +28,30 @@ pub fn run_first(priority: u8) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Keeps all memory of this process, what it has and what it will get, from being paged out (`mlockall`).
+/// How much memory is kept from being paged out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Locked {
+    /// What the process has and what it will get.
+    All,
+    /// What it has now.
+    Present,
+}
+
+/// Keeps memory of this process from being paged out (`mlockall`): all of it, or, where the right to that will be given up and a limit
+/// would then be in the way of more memory, what it has now.
 ///
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::OutOfMemory`] without `CAP_IPC_LOCK` or a limit
 /// (`RLIMIT_MEMLOCK`) that allows it.
-pub fn lock_memory() -> io::Result<()> {
+pub fn lock_memory() -> io::Result<Locked> {
+    let endless = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit is live and laid out as the kernel's.
+    let is_lifted = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const endless) } == 0;
+    let is_all = is_lifted || !caps::holds(Capability::IpcLock)?;
+    let which = if is_all { libc::MCL_CURRENT | libc::MCL_FUTURE } else { libc::MCL_CURRENT };
     // SAFETY: no pointer is passed, and where memory is kept changes nothing for who uses it.
-    crate::checked(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }).map(drop)
+    crate::checked(unsafe { libc::mlockall(which) })?;
+    Ok(if is_all { Locked::All } else { Locked::Present })
 }
 
 /// Takes [`lock_memory`] back.
@@ -90,7 +108,7 @@ mod tests {
     #[test]
     fn memory_is_locked_or_refused_with_a_reason() {
         match lock_memory() {
-            Ok(()) => {
+            Ok(_) => {
                 assert!(locked() > 0);
                 unlock_memory().expect("nothing forbids it");
             }

@@ -122,6 +122,12 @@ impl RoleProcess {
         self.due
     }
 
+    /// Whether its process has been there for so long.
+    #[must_use]
+    pub fn has_lived(&self, span: Duration, now: Mono) -> bool {
+        self.running.as_ref().is_some_and(|running| now.since(running.since) >= span)
+    }
+
     /// How it is, for observe.
     #[must_use]
     pub fn state(&self) -> RoleState {

@@ -10,8 +10,8 @@ use super::identity::SealedIdentity;
 use super::sockets::Sockets;
 use crate::exit::{Failure, Status};
 use crate::role::Role;
-use crate::sources::specs;
-use crate::{configuration, ke};
+use crate::sources::authorities::Authorities;
+use crate::{configuration, confinement, ke};
 
 /// A configuration in force, with everything that was opened for it.
 pub struct InForce {
@@ -23,6 +23,8 @@ pub struct InForce {
     pub sockets: Sockets,
     /// Certificate and key, if it has any.
     pub identity: Option<SealedIdentity>,
+    /// Whom the sources are trusted by.
+    pub authorities: OwnedFd,
 }
 
 impl InForce {
@@ -47,7 +49,10 @@ impl InForce {
         let settings = loaded.settings.clone();
         ke::check(&settings)?;
         check_right(&settings)?;
-        specs::trust(&settings)?;
+        confinement::check(&settings)?;
+        let authorities = Authorities::read(&settings)?
+            .seal()
+            .map_err(Failure::while_doing(Status::System, "handing the authorities on"))?;
         let identity = match (&settings.nts, &loaded.identity) {
             (Some(nts), Some(files)) => Some(SealedIdentity::new(files, nts)?),
             _ => None,
@@ -55,7 +60,7 @@ impl InForce {
         let sealed = configuration::seal(&loaded.origin, &loaded.text)
             .map_err(Failure::while_doing(Status::System, "handing the configuration on"))?;
         let sockets = Sockets::open(&settings, before.map(|before| &before.sockets))?;
-        Ok(Self { settings, sealed, sockets, identity })
+        Ok(Self { settings, sealed, sockets, identity, authorities })
     }
 
     /// Whether this configuration has work for `role`.
@@ -76,31 +81,32 @@ impl InForce {
         Role::ALL
             .into_iter()
             .filter(|role| {
-                all || match role {
-                    Role::Warden => {
-                        old.state != new.state
-                            || old.cookies != new.cookies
-                            || old.nts.is_some() != new.nts.is_some()
-                            || old.clock != new.clock
-                            || old.asks_sources() != new.asks_sources()
-                            || old.server.local != new.server.local
+                all || !confinement::covers(*role, old, new)
+                    || match role {
+                        Role::Warden => {
+                            old.state != new.state
+                                || old.cookies != new.cookies
+                                || old.nts.is_some() != new.nts.is_some()
+                                || old.clock != new.clock
+                                || old.asks_sources() != new.asks_sources()
+                                || old.server.local != new.server.local
+                        }
+                        Role::Ntp => {
+                            served
+                                || old.rate_limit != new.rate_limit
+                                || old.nts.is_some() != new.nts.is_some()
+                        }
+                        // Key establishment tells clients where NTP is served, and admits by the same rules.
+                        Role::Ke => served || old.nts != new.nts,
+                        Role::Observe => old.status != new.status || old.clock != new.clock,
+                        // What it asks and by which rules it takes over while it works.
+                        Role::Sources => {
+                            old.asks_sources() != new.asks_sources()
+                                || old.clock.mode != new.clock.mode
+                                || old.clock.priority != new.clock.priority
+                                || old.clock.lock_memory != new.clock.lock_memory
+                        }
                     }
-                    Role::Ntp => {
-                        served
-                            || old.rate_limit != new.rate_limit
-                            || old.nts.is_some() != new.nts.is_some()
-                    }
-                    // Key establishment tells clients where NTP is served, and admits by the same rules.
-                    Role::Ke => served || old.nts != new.nts,
-                    Role::Observe => old.status != new.status || old.clock != new.clock,
-                    // What it asks and by which rules it takes over while it works.
-                    Role::Sources => {
-                        old.asks_sources() != new.asks_sources()
-                            || old.clock.mode != new.clock.mode
-                            || old.clock.priority != new.clock.priority
-                            || old.clock.lock_memory != new.clock.lock_memory
-                    }
-                }
             })
             .collect()
     }

@@ -93,11 +93,15 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Signal(BAD_CALL) => write!(f, "killed by its sandbox (signal {BAD_CALL})"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
             Self::Hung => f.write_str("hung"),
         }
     }
 }
+
+/// `SIGSYS`, the same number on x86-64 and aarch64: a system call that is not on the process's list.
+const BAD_CALL: i32 = 31;
 
 /// An address that is served. Body: index (2), count (2), protocol (1: 1 NTP, 2 NTS-KE), family (1: 4 or 6), port (2), address (16, IPv4
 /// in the first 4), scope (4), interface (text, may be empty).

@@ -1,19 +1,17 @@
 //! From settings to what the client and the keeper of the clock understand, and whom key establishment trusts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use noonmark_client::{Endpoint, Family, SourceKind, SourceSpec};
 use noonmark_clock::{Authentication, Settings as KeeperSettings, SourceOptions, StepRule};
 use noonmark_config::{
     AddressFamily, AuthenticationRule, Clock, Settings, Source, SourceKind as Kind, Steps,
 };
-use noonmark_nts::{ClientTls, TrustRoots, VerificationTime};
-use noonmark_os::clock;
-use noonmark_os::private::{self, Exposure};
-use noonmark_units::{Frequency, PollExponent, Span, UnixTime};
+use noonmark_nts::ClientTls;
+use noonmark_units::{Frequency, PollExponent, Span};
 
-use crate::exit::{Failure, Status};
+use super::authorities::Authorities;
+use crate::exit::Failure;
 
 /// The sources as the client asks them.
 #[must_use]
@@ -94,23 +92,12 @@ pub struct Trust {
     pub own: BTreeMap<Endpoint, ClientTls>,
 }
 
-/// Reads the authorities of the system, if anybody needs them, and those of each source's own.
+/// Reads whom the sources of `settings` are to be trusted by, and makes something of it, in one process.
 ///
 /// # Errors
-/// [`Status::Configuration`] for a file of authorities that cannot be used.
+/// [`Status::Configuration`](crate::exit::Status::Configuration) for a file of authorities that cannot be used.
 pub fn trust(settings: &Settings) -> Result<Trust, Failure> {
-    let is_proven = |source: &&Source| source.kind.is_nts();
-    let mut own = BTreeMap::new();
-    for source in settings.sources.iter().filter(is_proven) {
-        let Some(file) = &source.ca else { continue };
-        let tls = ClientTls::new(from_file(file)?, MachineClock);
-        for host in source.kind.hosts() {
-            own.insert(Endpoint::new(host.as_str(), source.port), tls.clone());
-        }
-    }
-    let needs_system = settings.sources.iter().filter(is_proven).any(|source| source.ca.is_none());
-    let system = if needs_system { from_system() } else { None };
-    Ok(Trust { system: system.map(|roots| ClientTls::new(roots, MachineClock)), own })
+    Authorities::read(settings)?.trust(settings)
 }
 
 /// The key servers of `after` whose certificates are judged by other authorities than in `before`.
@@ -129,54 +116,10 @@ pub fn distrusted(before: &[Source], after: &[Source]) -> Vec<Endpoint> {
     judged(after).into_iter().filter(is_new).map(|(host, _)| host).collect()
 }
 
-fn from_file(file: &Path) -> Result<TrustRoots, Failure> {
-    let unusable = |why: &dyn std::fmt::Display| {
-        let reason = format_args!(
-            "source.ca: no certificate authority can be read from {}: {why}",
-            file.display()
-        );
-        Failure::new(Status::Configuration, reason)
-    };
-    let pem =
-        private::read(file, Exposure::Public, LONGEST_PEM).map_err(|error| unusable(&error))?;
-    let mut roots = TrustRoots::new();
-    roots.add_pem(&pem).map_err(|error| unusable(&error))?;
-    Ok(roots)
-}
-
-fn from_system() -> Option<TrustRoots> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = TrustRoots::new();
-    for certificate in &found.certs {
-        // Old stores hold certificates that cannot be used; the others still can.
-        let _ = roots.add_der(certificate);
-    }
-    if roots.is_empty() {
-        tracing::error!(
-            "this system has no store of certificate authorities, so no NTS server can prove who it is: install the package \
-             ca-certificates, or name a file with `ca` in [[source]]"
-        );
-        return None;
-    }
-    Some(roots)
-}
-
-/// The machine's clock, which is never before the last time that is known to be over: the warden sees to that.
-#[derive(Debug)]
-struct MachineClock;
-
-impl VerificationTime for MachineClock {
-    fn now(&self) -> Option<UnixTime> {
-        Some(clock::realtime())
-    }
-}
-
-/// A system's whole store is less.
-const LONGEST_PEM: u64 = 1 << 21;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use std::time::Duration;
 
     fn settings(text: &str) -> Settings {
@@ -245,7 +188,7 @@ mod tests {
     fn a_file_of_authorities_that_cannot_be_used_is_named() {
         let settings = settings("[[source]]\nnts = \"a.example\"\nca = \"missing.pem\"\n");
         let failure = trust(&settings).err().expect("missing");
-        assert_eq!(failure.status, Status::Configuration);
+        assert_eq!(failure.status, crate::exit::Status::Configuration);
         assert!(failure.reason.contains("/x/missing.pem"), "{failure}");
     }
 }

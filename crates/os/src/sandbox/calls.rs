@@ -248,6 +248,7 @@ const BASICS: &[c_long] = &[
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_close,
+    libc::SYS_eventfd2,
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_fstat,
@@ -300,7 +301,6 @@ const EVENTS: &[c_long] = &[
     libc::SYS_epoll_pwait2,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
-    libc::SYS_eventfd2,
 ];
 
 const FILES: &[c_long] = &[
