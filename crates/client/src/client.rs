@@ -23,6 +23,8 @@ pub struct Client {
     ke_server: Option<KeServer>,
     socket: Option<QuestionSocket>,
     establishment: Option<Establishment>,
+    /// What was dropped last, of what came since the open question was asked.
+    dropped: Option<Refusal>,
     events: VecDeque<Event>,
 }
 
@@ -59,6 +61,7 @@ impl Client {
             ke_server,
             socket: None,
             establishment: None,
+            dropped: None,
             events: VecDeque::new(),
         }
     }
@@ -102,15 +105,32 @@ impl Client {
                 Output::Transmit(datagram) => self.transmit(&datagram),
                 Output::Rekey => self.establish(),
                 Output::Measured(exchange) => self.events.push_back(Event::Measured(exchange)),
-                Output::Refused(refusal) => self.events.push_back(Event::Refused(refusal)),
+                Output::Refused(refusal) => self.drop_answer(refusal),
                 Output::Kiss { code, authenticated } => {
                     self.events.push_back(Event::Kiss { code, authenticated });
                 }
-                Output::Unanswered => self.events.push_back(Event::Unanswered),
+                Output::Unanswered => {
+                    let dropped = self.dropped.take();
+                    self.events.push_back(dropped.map_or(Event::Unanswered, Event::Dropped));
+                }
                 Output::GiveUp(reason) => self.events.push_back(Event::GaveUp(reason)),
                 // A measurement has no time for shorter questions; only a lasting association tries them.
                 Output::LengthFilterSuspected | Output::Done => {}
             }
+        }
+    }
+
+    /// Tells of a datagram that was dropped, and remembers it for the question it came for.
+    fn drop_answer(&mut self, refusal: Refusal) {
+        self.events.push_back(Event::Refused(refusal));
+        match refusal {
+            // These came for no question, or for one that is closed.
+            Refusal::Unsolicited | Refusal::Late => {}
+            // A proven answer closes its question, whatever it says.
+            Refusal::Unusable { exchange, .. } if exchange.authenticated => {
+                self.events.push_back(Event::Dropped(refusal));
+            }
+            _ => self.dropped = Some(refusal),
         }
     }
 
@@ -151,6 +171,7 @@ impl Client {
     /// Sends a question from a socket of its own. The socket before it is closed only now, so that an answer that comes
     /// a little late does not meet a closed port.
     fn transmit(&mut self, datagram: &[u8]) {
+        self.dropped = None;
         let Some(server) = self.server else { return };
         trace!(%server, octets = datagram.len(), "asking");
         match QuestionSocket::ask(&Outlet::default(), server, datagram) {
@@ -181,8 +202,11 @@ pub enum Event {
         /// Whether it proved to come from the server.
         authenticated: bool,
     },
-    /// No answer that counts came in time.
+    /// Nothing that could be an answer came in time.
     Unanswered,
+    /// Something came for a question, and nothing that could be used; why the last of it was dropped. [`Event::Refused`] has told of
+    /// each.
+    Dropped(Refusal),
     /// The network refused the question, or said that nobody is there. The answer is waited for all the same: what
     /// says so is not authenticated.
     Unreachable(io::Error),

@@ -151,6 +151,8 @@ async fn follow(
             }
             Some(Event::Measured(exchange)) => State::Verified(exchange),
             Some(Event::Refused(refusal)) => State::Refused(refusal),
+            // What came has its row already.
+            Some(Event::Dropped(_)) => continue,
             Some(Event::Kiss { code, authenticated }) => State::Kiss { code, authenticated },
             Some(Event::Unanswered) => State::Unanswered,
             Some(Event::Unreachable(error)) => State::Failed(error.to_string()),

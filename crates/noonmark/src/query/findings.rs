@@ -28,6 +28,8 @@ pub(super) struct Findings {
     pub(super) refused: BTreeMap<&'static str, (u32, String)>,
     pub(super) kisses: Vec<(KissCode, bool)>,
     pub(super) unanswered: u32,
+    /// Questions for which something came, and nothing that could be used.
+    pub(super) dropped: u32,
     /// What the network said when it refused a question.
     pub(super) unreachable: Option<String>,
     pub(super) failure: Option<Failure>,
@@ -75,6 +77,7 @@ impl Findings {
                 }
             }
             Event::Unanswered => self.unanswered += 1,
+            Event::Dropped(_) => self.dropped += 1,
             Event::Unreachable(error) => self.unreachable = Some(error.to_string()),
             Event::NotEstablished(error) => self.failure = Some(Failure::NotEstablished(error)),
             Event::GaveUp(reason) => {
@@ -117,7 +120,7 @@ impl Findings {
             Some(failure) => failure.verdict(),
             None if self.is_outside_validity() => Verdict::Unknown,
             None if !self.samples.is_empty() => {
-                if self.unanswered == 0 && !self.has_refused_authentication() {
+                if self.unanswered + self.dropped == 0 && !self.has_refused_authentication() {
                     Verdict::Good
                 } else {
                     Verdict::Warning

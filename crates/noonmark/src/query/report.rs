@@ -35,6 +35,8 @@ pub struct Report {
     pub unusable: Option<UnusableAnswer>,
     /// Questions nobody answered.
     pub unanswered: u32,
+    /// Questions for which something came, and nothing that could be used.
+    pub dropped: u32,
     /// Datagrams that were dropped, by reason.
     pub refused: Vec<Refused>,
     /// Kiss-o'-death codes that came.
@@ -159,6 +161,7 @@ impl Report {
                 sample: Sample::new(exchange),
             }),
             unanswered: findings.unanswered,
+            dropped: findings.dropped,
             refused: findings
                 .refused
                 .iter()
@@ -232,6 +235,9 @@ impl Report {
         }
         if self.unanswered > 0 {
             sheet.line("without answer", paint.warning(&self.unanswered.to_string()));
+        }
+        if self.dropped > 0 {
+            sheet.line("answers of no use", paint.warning(&self.dropped.to_string()));
         }
         for kiss in &self.kisses {
             let proof = if kiss.authenticated { "authenticated" } else { "not authenticated" };

@@ -31,6 +31,7 @@ impl Rows {
         let row = match event {
             Event::Measured(exchange) => of_sample(&Sample::new(exchange)),
             Event::Unanswered => format!("{}  no answer\n", clock::realtime()),
+            Event::Dropped(refusal) => format!("{}  dropped: {refusal}\n", clock::realtime()),
             _ => return Ok(()),
         };
         let headings = if self.begun { String::new() } else { headings() };
