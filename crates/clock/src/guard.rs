@@ -88,7 +88,8 @@ impl Rules {
 pub enum Steps {
     /// Never.
     Never,
-    /// Within so many first updates after the daemon was started; 1 is "only to begin with".
+    /// Within so many first updates after the daemon was started, after somebody else stepped the clock, and after the machine slept; 1 is
+    /// "only to begin with".
     First(u32),
     /// Whenever it is too far off.
     Always,
@@ -108,7 +109,7 @@ pub struct Request {
 pub struct Facts {
     /// How many independent sources agree on it.
     pub agreeing: u32,
-    /// How often the clock was corrected since the daemon was started, before this.
+    /// How often the clock was corrected before this, since the daemon was started or the clock jumped.
     pub updates: u32,
 }
 
@@ -249,6 +250,13 @@ impl Guard {
     pub fn handle_loss(&mut self, now: Reading) -> Option<Adjustment> {
         self.account(now.mono);
         if self.excess(self.rate) > 0.0 { self.calm() } else { None }
+    }
+
+    /// Somebody else stepped the clock, or the machine slept, as the process that has the clock saw itself: what [`Steps::First`] permits it
+    /// permits again. The budgets do not mind.
+    pub fn handle_jump(&mut self) {
+        self.updates = 0;
+        self.unsaved = true;
     }
 
     /// How far a clock that shows `wall` has to be set forward at the start: it is later than the floor, whatever it shows.

@@ -20,7 +20,7 @@ use crate::ledger::Ledger;
 use crate::pace;
 use crate::path::Way;
 use crate::rates::Rates;
-use crate::selection::SourceState;
+use crate::selection::{SourceState, independent};
 use crate::tracking::{ClockState, NO_BOUND, SourceReport, Tracking, UNKNOWN_BOUND};
 use crate::{
     Adjusted, Adjustment, Memory, NotAdjusted, Reading, Sample, Settings, SourceId, SourceOptions,
@@ -346,6 +346,21 @@ impl Keeper {
             interval: self.shortest_interval().unwrap_or(Duration::ZERO),
             updates: self.updates,
         }
+    }
+
+    /// How many sources agree that are independent of each other: those of one operator, or behind one network, are one.
+    #[must_use]
+    pub fn agreeing(&self) -> usize {
+        independent(self.sources.values().map(|source| {
+            let agrees = matches!(source.state, SourceState::Followed | SourceState::Spare);
+            (&source.options, agrees)
+        }))
+    }
+
+    /// Updates of the clock since the start, since somebody else stepped it, or since the machine slept, whichever was last.
+    #[must_use]
+    pub const fn updates_since_step(&self) -> u32 {
+        self.updates_since_step
     }
 
     /// Where each source stands at `now`, in the order of their numbers.

@@ -132,7 +132,7 @@ pub(crate) struct Selection {
 /// Where the truth lies by these bounds, one of each source, if no more than a minority of `deciding` is wrong; `None` if no majority of them
 /// agrees on anything.
 pub(crate) fn majority_of(voices: &[Voice<'_>], deciding: &[SourceId]) -> Option<Bounds> {
-    let houses = houses(voices);
+    let houses = houses(&voices.iter().map(|voice| voice.options).collect::<Vec<_>>());
     let decides =
         |index: &usize| deciding.contains(&voices[*index].id) && voices[*index].bounds.is_some();
     let deciding: Vec<usize> = (0..voices.len()).filter(decides).collect();
@@ -157,7 +157,7 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
         voice.awaited && !voice.options.noselect && (voice.options.trust || !trusting)
     };
     let awaited = voices.iter().filter(awaits).count();
-    let houses = houses(voices);
+    let houses = houses(&voices.iter().map(|voice| voice.options).collect::<Vec<_>>());
     let heard = groups(&houses, &deciding);
     let best = deepest(voices, &houses, &deciding, None);
     let majority = |depth: usize, of: usize| 2 * depth > of;
@@ -242,12 +242,12 @@ fn deciding(voices: &[Voice<'_>], candidates: &[usize], rules: &Rules) -> Vec<us
 }
 
 /// Which independent voice each of them belongs to: being related goes on from one to the next.
-fn houses(voices: &[Voice<'_>]) -> Vec<usize> {
-    let mut houses: Vec<usize> = (0..voices.len()).collect();
-    for (at, voice) in voices.iter().enumerate() {
-        for (before, other) in voices[..at].iter().enumerate() {
+fn houses(options: &[&SourceOptions]) -> Vec<usize> {
+    let mut houses: Vec<usize> = (0..options.len()).collect();
+    for (at, one) in options.iter().enumerate() {
+        for (before, other) in options[..at].iter().enumerate() {
             let (joining, joined) = (houses[at], houses[before]);
-            if joining != joined && related(voice, other) {
+            if joining != joined && related(one, other) {
                 houses.iter_mut().filter(|house| **house == joining).for_each(|h| *h = joined);
             }
         }
@@ -260,9 +260,17 @@ fn groups(houses: &[usize], indices: &[usize]) -> usize {
     indices.iter().map(|&index| houses[index]).collect::<BTreeSet<usize>>().len()
 }
 
-fn related(a: &Voice<'_>, b: &Voice<'_>) -> bool {
+fn related(a: &SourceOptions, b: &SourceOptions) -> bool {
     let same = |x: &Option<String>, y: &Option<String>| x.is_some() && x == y;
-    same(&a.options.operator, &b.options.operator) || same(&a.options.network, &b.options.network)
+    same(&a.operator, &b.operator) || same(&a.network, &b.network)
+}
+
+/// How many independent voices those of `sources` are that are marked. Being related goes over the others, too.
+pub(crate) fn independent<'a>(sources: impl Iterator<Item = (&'a SourceOptions, bool)>) -> usize {
+    let (options, marks): (Vec<&SourceOptions>, Vec<bool>) = sources.unzip();
+    let marked: Vec<usize> =
+        marks.iter().enumerate().filter_map(|(index, is)| is.then_some(index)).collect();
+    groups(&houses(&options), &marked)
 }
 
 /// The stretch the most voices agree on, and how many they are.
@@ -486,6 +494,23 @@ mod tests {
         let two = Rules { min_sources: 2, ..RULES };
         let told = ["0±5 operator=a", "1±5 operator=a"];
         check_by(&two, None, &told, &["not-enough"; 2]);
+    }
+
+    #[test]
+    fn those_that_agree_are_counted_by_houses() {
+        let check = |told: &[(&str, bool)], expected: usize| {
+            let all: Vec<(Told, bool)> =
+                told.iter().map(|(words, is)| (Told::new(words), *is)).collect();
+            let found = independent(all.iter().map(|(told, is)| (&told.options, *is)));
+            assert_eq!(found, expected, "{told:?}");
+        };
+        check(&[], 0);
+        check(&[("-", true), ("-", true), ("-", false)], 2);
+        check(&[("- operator=a", true), ("- operator=a", true), ("- operator=b", true)], 2);
+        check(&[("- network=a", true), ("- network=a", true)], 1);
+        let told =
+            [("- operator=a", true), ("- operator=a network=y", false), ("- network=y", true)];
+        check(&told, 1);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Row {
             .and_then(|id| sources.address(id))
             .map_or(ReferenceId::NONE, |address| noonmark_client::reference_id_of(address.ip()));
         found.leap = sources::leap(&statuses, &reports, &settings.sources, found.state);
-        let agreeing = sources::agreeing(&reports);
+        let agreeing = sources::agreeing(sources.keeper());
         let report = view::report(now, &found, id, agreeing, &statuses, &reports);
         Self {
             time: time.to_string(),

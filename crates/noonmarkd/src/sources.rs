@@ -404,7 +404,7 @@ impl Asker {
         let wish = Wish {
             number: self.wishes,
             adjustment,
-            facts: Facts { agreeing: agreeing(&keeper.sources(now)), updates: tracking.updates },
+            facts: Facts { agreeing: agreeing(keeper), updates: keeper.updates_since_step() },
             then: is_for_a_while.then_some((lasts + GRACE, tracking.frequency)),
         };
         self.is_open = true;
@@ -488,7 +488,7 @@ impl Asker {
         let (reference_id, stratum) = self.followed.unwrap_or((ReferenceId::NONE, 16));
         tracking.stratum = stratum;
         tracking.leap = leap(&statuses, &reports, &station.settings.sources, tracking.state);
-        let agreeing = agreeing(&reports);
+        let agreeing = agreeing(sources.keeper());
         let mut report = view::report(now, &tracking, reference_id, agreeing, &statuses, &reports);
         report.clock.refusals = self.refusals;
         report.clock.refused = self.refused.clone();
@@ -510,7 +510,7 @@ impl Asker {
                 now.real + (Span::ZERO - Span::from_duration(now.mono.since(at)))
             }),
             growth_ppb: growth(tracking.skew),
-            facts: Facts { agreeing, updates: tracking.updates },
+            facts: Facts { agreeing, updates: sources.keeper().updates_since_step() },
             memory: sources.keeper().memory(),
         };
         self.page.publish(&report.to_words());
@@ -547,12 +547,9 @@ impl Asker {
     }
 }
 
-/// How many sources agree with those that are followed, these included. What one operator runs the guard counts more than once: it
-/// is the selection that knows better, and the guard believes it no more than a number.
-pub(crate) fn agreeing(reports: &[SourceReport]) -> u32 {
-    let agrees =
-        |report: &&SourceReport| matches!(report.state, SourceState::Followed | SourceState::Spare);
-    u32::try_from(reports.iter().filter(agrees).count()).unwrap_or(u32::MAX)
+/// How many independent sources agree with those that are followed, these included: those of one operator, or behind one network, are one.
+pub(crate) fn agreeing(keeper: &Keeper) -> u32 {
+    u32::try_from(keeper.agreeing()).unwrap_or(u32::MAX)
 }
 
 /// What most of the sources that agree announce for the end of the day, the trusted ones before others.

@@ -131,17 +131,21 @@ impl Warden {
             let now = clock::monotonic();
             let deadline = self.helm.as_ref().map_or(Mono::NEVER, Helm::deadline);
             let until = deadline.min(self.next_look).since(now).min(LOOK_EVERY);
-            let heard = match &self.sources {
-                Some(link) => station.sleep(&[link.as_fd()], until)?,
-                None => station.sleep(&[], until)?,
-            };
+            let jumps = self.helm.as_ref().and_then(Helm::jumps);
+            let link = self.sources.as_ref().map(AsFd::as_fd);
+            let heard = station.sleep(&link.into_iter().chain(jumps).collect::<Vec<_>>(), until)?;
+            // Before anybody asks for a step because of it.
+            if let Some(helm) = &mut self.helm {
+                helm.look_for_jumps();
+            }
+            let is_spoken_to = self.sources.is_some() && heard.first() == Some(&true);
             while let Some(Incoming { message, descriptors }) = station.poll()? {
                 match message {
                     Message::Partner => self.meet(descriptors)?,
                     message => return Err(Ending::unexpected(&message)),
                 }
             }
-            if heard == [true] {
+            if is_spoken_to {
                 self.hear();
             }
             let now = clock::monotonic();

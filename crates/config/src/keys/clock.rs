@@ -38,7 +38,8 @@ pub(super) const CLOCK: Table = Table {
             absent: "",
             example: "1",
             accepted: "a whole number from 0 to 65535, 0 being never, or \"always\"",
-            meaning: "The clock is stepped only within so many first updates of it after the start.",
+            meaning: "The clock is stepped only within so many first updates of it after the start, after somebody else has stepped it, and \
+                      after the machine has slept.",
             elsewhere: &["step-limit", "steps"],
         },
         Key {

@@ -1,11 +1,12 @@
 //! The machine's clock in the hands of the one process that may move it, and the guard before it.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use noonmark_clock::guard::{Facts, Guard, Life, Request, Rules, Steps as GuardSteps};
 use noonmark_clock::{Adjusted, Adjustment, KernelStatus, Memory, NotAdjusted, SystemClock};
 use noonmark_config::{Clock, ClockMode, Steps};
-use noonmark_os::clock::{self, KernelClock, ObservedClock};
+use noonmark_os::clock::{self, ClockWatch, KernelClock, ObservedClock, Seen};
 use noonmark_os::store::{Folder, Kind, Store};
 use noonmark_units::{Frequency, Mono, Span, UnixTime};
 
@@ -14,7 +15,7 @@ use crate::message::{Answer, Standing, Welcome, Wish};
 
 /// The clock, and all that is to be known before it is moved.
 pub struct Helm {
-    clock: Box<dyn SystemClock>,
+    clock: Watched,
     /// The clock is steered; otherwise everything is refused by the clock itself.
     is_kept: bool,
     guard: Guard,
@@ -72,7 +73,7 @@ impl Helm {
             };
         }
         let mut helm = Self {
-            clock,
+            clock: Watched::new(clock, is_kept),
             is_kept,
             guard,
             is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
@@ -114,6 +115,21 @@ impl Helm {
         outcome.map_err(failed)?;
         tracing::info!(%rate, "the clock is ours to keep");
         Ok(())
+    }
+
+    /// Looks whether somebody else stepped the clock, or the machine slept. Then it may be stepped as after the start.
+    pub fn look_for_jumps(&mut self) {
+        if let Some(seen) = self.clock.look() {
+            let (by, slept) = (seen.stepped, seen.slept);
+            tracing::warn!(%by, ?slept, "the clock jumped, by somebody else's doing or because the machine slept");
+            self.guard.handle_jump();
+        }
+    }
+
+    /// What can be read when [`Helm::look_for_jumps`] wants to be called.
+    #[must_use]
+    pub fn jumps(&self) -> Option<BorrowedFd<'_>> {
+        self.clock.watch.as_ref().map(AsFd::as_fd)
     }
 
     /// When [`Helm::handle_timeout`] wants to be called.
@@ -292,6 +308,36 @@ impl Helm {
     }
 }
 
+/// A clock, and whoever else moves it.
+struct Watched {
+    clock: Box<dyn SystemClock>,
+    watch: Option<ClockWatch>,
+}
+
+impl Watched {
+    fn new(clock: Box<dyn SystemClock>, is_kept: bool) -> Self {
+        // Without a watch the clock is not stepped after it jumped, as if nobody had seen it.
+        Self { clock, watch: is_kept.then(ClockWatch::new).and_then(Result::ok) }
+    }
+
+    fn adjust(&mut self, adjustment: &Adjustment) -> Result<Adjusted, NotAdjusted> {
+        let outcome = self.clock.adjust(adjustment);
+        if let (Ok(Adjusted { adjustment: Adjustment::Step(by), .. }), Some(watch)) =
+            (&outcome, &mut self.watch)
+        {
+            watch.expect(*by);
+        }
+        outcome
+    }
+
+    /// What was not our doing, if it is worth speaking of.
+    fn look(&mut self) -> Option<Seen> {
+        let seen = self.watch.as_mut()?.look().ok()?;
+        let is_jump = seen.stepped.abs() >= LEAST_JUMP || seen.slept >= SHORTEST_SLEEP;
+        is_jump.then_some(seen)
+    }
+}
+
 /// What the operator allows.
 fn rules(settings: &Clock) -> Rules {
     let span = |limit: Option<Duration>| limit.map(Span::from_duration);
@@ -340,6 +386,9 @@ const DRIFT: Kind = Kind { name: "drift", label: *b"drift   ", version: 1 };
 
 /// No clock is right that shows an earlier time: this was written on 2026-11-22.
 pub(crate) const RELEASED: UnixTime = UnixTime { seconds: 1_795_305_600, nanos: 0 };
+/// Smaller steps of others, and shorter sleep, never call for a step of ours.
+const LEAST_JUMP: Span = Span::from_nanos(10_000_000);
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 /// After this much time what is known is stored for the first time, and then at these intervals.
 const FIRST_SAVE: Duration = Duration::from_secs(60);
 const SAVE_EVERY: Duration = Duration::from_secs(3600);
@@ -379,7 +428,7 @@ mod tests {
         let (clock, now) = (Obedient::default(), clock::reading());
         let rules = rules(&settings(text));
         let helm = Helm {
-            clock: Box::new(clock.clone()),
+            clock: Watched { clock: Box::new(clock.clone()), watch: None },
             is_kept: true,
             guard: Guard::new(rules, Life { boot: [1; 16], run: [2; 16] }, now),
             is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
@@ -417,6 +466,23 @@ mod tests {
         check(Adjustment::Step(Span::from_seconds(-11)), false);
         check(SLEW, true);
         check(Adjustment::Rate(Frequency::from_ppm(150_000.0)), false);
+    }
+
+    #[test]
+    fn a_clock_that_jumped_may_be_stepped_as_at_the_start() {
+        let (mut helm, _, mut store) = helm("step-updates = 2");
+        let step = |updates| Wish {
+            facts: Facts { agreeing: 1, updates },
+            ..wish(Adjustment::Step(Span::from_seconds(5)), None)
+        };
+        assert!(helm.grant(&step(1), &mut store).outcome.is_ok());
+        assert!(helm.grant(&step(1), &mut store).outcome.is_err(), "two updates are over");
+        // Whoever asks may say that it jumped, but it counts what was seen here.
+        assert!(helm.grant(&step(0), &mut store).outcome.is_err());
+        helm.guard.handle_jump();
+        assert!(helm.grant(&step(0), &mut store).outcome.is_ok());
+        helm.guard.handle_jump();
+        assert!(helm.grant(&step(2), &mut store).outcome.is_err());
     }
 
     #[test]
