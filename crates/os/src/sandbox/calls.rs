@@ -144,8 +144,14 @@ impl Filter {
         for call in SOCKETS {
             self.allow(*call);
         }
-        // Libraries of the resolver are not ours; what they try beyond this they are refused.
-        let asking = [libc::FIONREAD as u32, libc::FIONBIO as u32, libc::FIOCLEX as u32];
+        // Libraries of the resolver are not ours; what they try beyond this they are refused. The number of an interface they ask for
+        // where a link-local address names it (`fe80::1%eth0`).
+        let asking = [
+            libc::FIONREAD as u32,
+            libc::FIONBIO as u32,
+            libc::FIOCLEX as u32,
+            libc::SIOCGIFINDEX as u32,
+        ];
         let asking = asking.iter().map(|request| vec![has(1, u32::MAX, *request)]).collect();
         self.allow_if(libc::SYS_ioctl, asking, Verdict::Refuse(ENOTTY));
         self
