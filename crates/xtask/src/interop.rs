@@ -16,6 +16,7 @@ mod network;
 mod room;
 mod server;
 mod service;
+mod ways;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -41,6 +42,7 @@ pub fn run(wish: &Wish) -> Tally {
     let alone = [
         follower::all(),
         network::all(),
+        ways::all(),
         service::all(),
         credentials::all(),
         logging::all(),
