@@ -27,6 +27,8 @@ pub struct Clock {
     pub max_slew_ppm: u32,
     /// How far off the oscillator may be, ppm, 1..=100 000.
     pub max_drift_ppm: u32,
+    /// By how much the oscillator's frequency may change without warning, 1..=100 000 ppm.
+    pub max_clock_error_ppm: u32,
     /// How many independent sources have to agree, 1..=64.
     pub min_sources: u32,
     /// Beyond this nothing is followed, and nothing is called synchronised.
@@ -91,15 +93,42 @@ pub enum AuthenticationRule {
 pub enum LeapRule {
     /// The kernel carries them out.
     Kernel,
-    /// Nothing is told to the kernel.
+    /// The clock is stepped.
+    Step,
+    /// The clock is slewed.
+    Slew,
+    /// Nothing is done.
     Ignore,
 }
 
-/// Reads `[clock]`; `has_sources` says whether the file has a source.
+impl LeapRule {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Step => "step",
+            Self::Slew => "slew",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
+/// How leap seconds are smeared over the time that is served (`[server] leap-smear`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeapSmear {
+    /// Whether its rate rises and falls, rather than being the same all the time.
+    pub quadratic: bool,
+    /// Its length in seconds, 1000..=86 400, of which one half lies before the end of the day.
+    pub seconds: u32,
+}
+
+/// Reads `[clock]`; `has_sources` says whether the file has a source, `smears` whether the server smears leap seconds.
 pub(crate) fn clock(
     mut section: Section<'_, '_, '_>,
     folder: &Path,
     has_sources: bool,
+    smears: bool,
 ) -> Option<Clock> {
     let mode = section.read_optional("clock", |v, w| {
         let words = [ClockMode::Keep, ClockMode::Observe, ClockMode::Off];
@@ -124,6 +153,7 @@ pub(crate) fn clock(
     let mut ppm = |name| section.read(name, |v, w| value::integer(v, w, 1..=100_000)).value;
     let max_slew_ppm = ppm("max-slew");
     let max_drift_ppm = ppm("max-drift");
+    let max_clock_error_ppm = ppm("max-clock-error");
     let min_sources = section.read("min-sources", |v, w| value::integer(v, w, 1..=64));
     let max_distance = section
         .read("max-distance", |v, w| value::duration(v, w, MILLISECOND..=Duration::from_secs(16)));
@@ -136,9 +166,23 @@ pub(crate) fn clock(
         value::word(v, w, &words)
     });
     let leap = section.read("leap", |v, w| {
-        value::word(v, w, &[("kernel", LeapRule::Kernel), ("ignore", LeapRule::Ignore)])
+        let words = [LeapRule::Kernel, LeapRule::Step, LeapRule::Slew, LeapRule::Ignore];
+        value::word(v, w, &words.map(|rule| (rule.as_str(), rule)))
     });
     let leap_seconds = section.read_optional("leap-seconds", value::path);
+    if smears {
+        if let Some(rule @ (LeapRule::Slew | LeapRule::Ignore)) = leap.value {
+            let what = format!(
+                "{:?} with leap-smear in [server], which needs a clock that is set at the leap second",
+                rule.as_str()
+            );
+            section.misfit("leap", leap.place.clone(), &what);
+        }
+        if let Some(None) = leap_seconds.value {
+            let what = "missing, with leap-smear in [server]: sources may announce a leap second when its smear should have begun";
+            section.misfit("leap-seconds", leap_seconds.place.clone(), what);
+        }
+    }
     let priority = section.read("priority", |v, w| value::integer(v, w, 0..=99));
     let lock_memory = section.read("lock-memory", value::truth);
     let usual = if has_sources { ClockMode::Keep } else { ClockMode::Off };
@@ -152,6 +196,7 @@ pub(crate) fn clock(
         max_per_day: max_per_day?,
         max_slew_ppm: max_slew_ppm?,
         max_drift_ppm: max_drift_ppm?,
+        max_clock_error_ppm: max_clock_error_ppm?,
         min_sources: min_sources.value?,
         max_distance: max_distance.value?,
         authentication: authentication.value?,

@@ -203,6 +203,30 @@ const SERVER: Table = Table {
             meaning: "Reference identifier that goes with `local-stratum`.",
             elsewhere: &["refid"],
         },
+        Key {
+            name: "leap-smear",
+            kind: "word",
+            default: Some(r#""none""#),
+            absent: "",
+            example: r#""linear""#,
+            accepted: "\"none\", \"linear\" or \"quadratic\"; the last two need `leap-seconds` in [clock], and \
+                       `leap` there as \"kernel\" or \"step\"",
+            meaning: "Spreads a leap second over the hours around it in the time that is served, in place of announcing it; this machine's \
+                      clock stays on UTC. `linear` goes on evenly, as large providers do; `quadratic` begins and ends without a jump of \
+                      the rate. Meanwhile the reference identifier is 127.127.1.255. Clients must not mix servers that smear with others, \
+                      so no public server should do it.",
+            elsewhere: &["smoothtime", "leapsmearinterval"],
+        },
+        Key {
+            name: "leap-smear-length",
+            kind: "duration",
+            default: Some(r#""24h""#),
+            absent: "",
+            example: r#""20h""#,
+            accepted: "a duration from 1000s to 24h, as in \"24h\"",
+            meaning: "How long `leap-smear` takes, half of it before the end of the UTC day; 24 hours are from noon to noon.",
+            elsewhere: &[],
+        },
     ],
 };
 

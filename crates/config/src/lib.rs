@@ -42,7 +42,7 @@ mod value;
 use std::path::Path;
 
 pub use certificate::CertificateText;
-pub use clock::{AuthenticationRule, Clock, ClockMode, LeapRule, Steps};
+pub use clock::{AuthenticationRule, Clock, ClockMode, LeapRule, LeapSmear, Steps};
 pub use daemon::{Account, Daemon, Sandbox};
 pub use examination::{Examination, examine};
 pub use files::{IdentityFiles, Loaded, load, read_identity};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+use crate::clock::LeapSmear;
 use crate::keys::{TABLES, Table};
 use crate::report::Found;
 use crate::section::{Document, MISSING, Section};
@@ -87,7 +88,8 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
     let cookies = cookies(document.section("cookies"));
     let mut authorities = Vec::new();
     let sources = source::sources(&mut document, folder, &mut authorities);
-    let clock = clock::clock(document.section("clock"), folder, has_sources);
+    let smears = server.as_ref().is_some_and(|server| server.leap_smear.is_some());
+    let clock = clock::clock(document.section("clock"), folder, has_sources, smears);
     let state = state(document.section("state"), folder);
     let status = status(document.section("status"), folder);
     let log = log(document.section("log"));
@@ -226,6 +228,13 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
     let reference =
         section.read_optional("reference-id", |v, w| value::text(v, w).map(str::to_owned));
 
+    let smear = section.read("leap-smear", |v, w| {
+        value::word(v, w, &[("none", None), ("linear", Some(false)), ("quadratic", Some(true))])
+    });
+    let smear_length = section.read("leap-smear-length", |v, w| {
+        value::duration(v, w, Duration::from_secs(1000)..=Duration::from_secs(86_400))
+    });
+
     let local = match (stratum.value, reference.value) {
         (Some(None), Some(Some(_))) => {
             section.misfit("reference-id", reference.place, "given without local-stratum");
@@ -282,6 +291,10 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
         dscp: dscp.value?,
         versions: versions.value?,
         local: local?,
+        leap_smear: smear.value?.zip(smear_length.value).map(|(quadratic, length)| LeapSmear {
+            quadratic,
+            seconds: length.as_secs() as u32, // a day at most
+        }),
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::clock::{Clock, ClockMode};
+use crate::clock::{Clock, ClockMode, LeapSmear};
 use crate::daemon::Daemon;
 use crate::source::Source;
 
@@ -74,6 +74,8 @@ pub struct Server {
     /// Serve this machine's clock on purpose, as it stands. `None`: unsynchronised (leap
     /// indicator 3) until something disciplines the clock.
     pub local: Option<Local>,
+    /// How leap seconds are smeared over the time that is served; `None`: they are not.
+    pub leap_smear: Option<LeapSmear>,
 }
 
 /// The machine's clock served on purpose (`local-stratum`, `reference-id` and the other keys `local-…`).

@@ -30,7 +30,7 @@ error: [server]: no key is called `lisen`; did you mean `listen`?
 2 | lisen = [\"[::]:123\"]
   | ^^^^^
   |
-  = accepted: in [server]: listen, interfaces, threads, dscp, versions, local-stratum, local-orphan, local-distance, local-activate, local-wait, reference-id
+  = accepted: in [server]: listen, interfaces, threads, dscp, versions, local-stratum, local-orphan, local-distance, local-activate, local-wait, reference-id, leap-smear, leap-smear-length
 
 error: server.dscp: 64 is too large
  --> noonmark.toml:3:8
@@ -169,6 +169,18 @@ fn each_mistake_is_named_at_its_place() {
             "3:16 clock.step-updates: \"ever\" is not known",
             "4:12 clock.max-slew: 0 is too small",
             "5:12 clock.priority: 100 is too large",
+        ],
+    );
+    // What is smeared has to be known in time, and the clock beneath has to be UTC.
+    check(
+        "[server]\nleap-smear = \"linear\"\nleap-smear-length = \"2d\"\n[clock]\nleap = \"kernel\"\n",
+        &["3:21 server.leap-smear-length: \"2d\" is too long"],
+    );
+    check(
+        "[server]\nleap-smear = \"quadratic\"\n[clock]\nleap = \"slew\"\n",
+        &[
+            "3:2 clock.leap-seconds: missing, with leap-smear in [server]: sources may announce a leap second when its smear should have begun",
+            "4:8 clock.leap: \"slew\" with leap-smear in [server], which needs a clock that is set at the leap second",
         ],
     );
     check(

@@ -106,6 +106,17 @@ pub(super) const CLOCK: Table = Table {
             elsewhere: &["maxdrift", "tinker-freq"],
         },
         Key {
+            name: "max-clock-error",
+            kind: "whole number",
+            default: Some("1"),
+            absent: "",
+            example: "15",
+            accepted: "parts per million from 1 to 100000",
+            meaning: "By how much the oscillator's frequency may change beyond what it was seen to do, in parts per million: a change of \
+                      temperature, a jolt. So much is added to the bound of the clock's error in every second without news.",
+            elsewhere: &["maxclockerror", "tinker-dispersion"],
+        },
+        Key {
             name: "min-sources",
             kind: "whole number",
             default: Some("1"),
@@ -142,10 +153,13 @@ pub(super) const CLOCK: Table = Table {
             kind: "word",
             default: Some(r#""kernel""#),
             absent: "",
-            example: r#""ignore""#,
-            accepted: "\"kernel\" or \"ignore\"",
-            meaning: "`kernel` lets the kernel carry out leap seconds. `ignore` tells neither it nor clients of any: the clock is then a \
-                      second off and is slewed or stepped back.",
+            example: r#""step""#,
+            accepted: "\"kernel\", \"step\", \"slew\" or \"ignore\"",
+            meaning: "What becomes of the clock at a leap second. `kernel` lets the kernel set it by a second, `step` has the daemon do so; \
+                      neither counts against a limit. `slew` lets the clock go on and works the second off from then on, as fast as \
+                      `max-slew` allows; meanwhile answers own up to the error. `ignore` tells neither kernel nor clients of any: the clock \
+                      is then a second off and is slewed or stepped back by the rules for any other error. It is the word for sources \
+                      that smear leap seconds, whose time has none.",
             elsewhere: &["leapsecmode"],
         },
         Key {
@@ -156,7 +170,8 @@ pub(super) const CLOCK: Table = Table {
             example: r#""/usr/share/zoneinfo/leap-seconds.list""#,
             accepted: "the path of a file leap-seconds.list or tzdata's `leapseconds`, relative to the configuration's folder",
             meaning: "List of leap seconds. Until it expires, it is believed rather than the sources, and tells TAI − UTC. \
-                      Read at the start and once a day.",
+                      Read at the start and once a day. Without one, the sources say by majority, on the last day of June or \
+                      December only.",
             elsewhere: &["leapsectz", "leapseclist", "leapfile"],
         },
         Key {
