@@ -4,9 +4,11 @@
 //! `snapshot` compares its figures with the kept ones. All numbers are reproducible: a seed gives the same run, bit for bit.
 
 mod adversaries;
+mod interval;
 mod nts;
 mod scenarios;
 mod snapshot;
+mod turncoat;
 mod world;
 
 /// What is known not to hold, by its row's name, and why. A row that begins to hold has to leave this list: its test says so.
