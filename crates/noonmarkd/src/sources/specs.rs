@@ -67,6 +67,7 @@ pub fn keeper_settings(clock: &Clock) -> KeeperSettings {
     KeeperSettings {
         steps: StepRule { threshold: threshold.map(Span::from_duration), updates },
         max_slew: Frequency::from_ppm(clock.max_slew_ppm.into()),
+        max_clock_error: Frequency::from_ppm(clock.max_clock_error_ppm.into()),
         min_sources: clock.min_sources as usize,
         max_distance: Span::from_duration(clock.max_distance),
         authentication: match clock.authentication {
@@ -164,6 +165,7 @@ mod tests {
         );
         assert_eq!(of("authentication = \"require\"").authentication, Authentication::Require);
         assert_eq!(of("max-slew = 500").max_slew, Frequency::from_ppm(500.0));
+        assert_eq!(of("max-clock-error = 15").max_clock_error, Frequency::from_ppm(15.0));
     }
 
     #[test]
