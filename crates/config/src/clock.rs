@@ -29,8 +29,6 @@ pub struct Clock {
     pub max_drift_ppm: u32,
     /// By how much the oscillator's frequency may change without warning, 1..=100 000 ppm.
     pub max_clock_error_ppm: u32,
-    /// By how much the oscillator's frequency may change without warning, 1..=100 000 ppm.
-    pub max_clock_error_ppm: u32,
     /// How many independent sources have to agree, 1..=64.
     pub min_sources: u32,
     /// Beyond this nothing is followed, and nothing is called synchronised.
@@ -156,7 +154,6 @@ pub(crate) fn clock(
     let max_slew_ppm = ppm("max-slew");
     let max_drift_ppm = ppm("max-drift");
     let max_clock_error_ppm = ppm("max-clock-error");
-    let max_clock_error_ppm = ppm("max-clock-error");
     let min_sources = section.read("min-sources", |v, w| value::integer(v, w, 1..=64));
     let max_distance = section
         .read("max-distance", |v, w| value::duration(v, w, MILLISECOND..=Duration::from_secs(16)));
@@ -199,7 +196,6 @@ pub(crate) fn clock(
         max_per_day: max_per_day?,
         max_slew_ppm: max_slew_ppm?,
         max_drift_ppm: max_drift_ppm?,
-        max_clock_error_ppm: max_clock_error_ppm?,
         max_clock_error_ppm: max_clock_error_ppm?,
         min_sources: min_sources.value?,
         max_distance: max_distance.value?,

@@ -117,17 +117,6 @@ pub(super) const CLOCK: Table = Table {
             elsewhere: &["maxclockerror", "tinker-dispersion"],
         },
         Key {
-            name: "max-clock-error",
-            kind: "whole number",
-            default: Some("1"),
-            absent: "",
-            example: "15",
-            accepted: "parts per million from 1 to 100000",
-            meaning: "By how much the oscillator's frequency may change beyond what it was seen to do, in parts per million: a change of \
-                      temperature, a jolt. So much is added to the bound of the clock's error in every second without news.",
-            elsewhere: &["maxclockerror", "tinker-dispersion"],
-        },
-        Key {
             name: "min-sources",
             kind: "whole number",
             default: Some("1"),
