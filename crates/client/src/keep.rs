@@ -1,5 +1,6 @@
 //! What sources want of the one who keeps the clock.
 
+use noonmark_clock::leap::{Handling, LeapSecond};
 use noonmark_clock::{
     Adjusted, Keeper, NotAdjusted, Output, Reading, Sample, SourceId, SourceOptions, SourceReport,
     SourceState,
@@ -24,6 +25,8 @@ pub trait Keep {
     fn handle_adjusted(&mut self, outcome: &Result<Adjusted, NotAdjusted>, now: Reading);
     /// Somebody else stepped the clock by so much.
     fn handle_step(&mut self, by: Span, now: Reading);
+    /// A leap second comes at the end of this day, or none does, and this is what becomes of the clock then.
+    fn plan_leap(&mut self, _leap: Option<LeapSecond>, _handling: Handling, _now: Reading) {}
     /// The machine slept.
     fn handle_resume(&mut self, now: Reading);
     /// Time has passed.
@@ -63,6 +66,10 @@ impl Keep for Keeper {
 
     fn handle_step(&mut self, by: Span, now: Reading) {
         Keeper::handle_step(self, by, now);
+    }
+
+    fn plan_leap(&mut self, leap: Option<LeapSecond>, handling: Handling, now: Reading) {
+        Keeper::plan_leap(self, leap, handling, now);
     }
 
     fn handle_resume(&mut self, now: Reading) {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use noonmark_clock::leap::{Handling, LeapSecond};
 use noonmark_clock::{Adjusted, Adjustment, ClockState, NotAdjusted, Reading, SourceId};
 use noonmark_nts::{Agreement, ClientTls, KeRequest};
 use noonmark_os::clock::{self, ClockWatch};
@@ -149,6 +150,11 @@ impl Runner {
             self.watch.get_mut().0.expect(*by);
         }
         self.sources.handle_adjusted(outcome, clock::reading());
+    }
+
+    /// What leap second comes at the end of this UTC day, if one does, and what becomes of the clock then.
+    pub fn plan_leap(&mut self, leap: Option<LeapSecond>, handling: Handling) {
+        self.sources.plan_leap(leap, handling, clock::reading());
     }
 
     /// Asks other sources from now on, and keeps the clock by other rules; what is known of those that stay is kept

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use noonmark_clock::leap::{Handling, LeapSecond};
 use noonmark_clock::{
     Adjusted, Adjustment, Keeper, NotAdjusted, Output as KeeperOutput, Reading, SourceId,
 };
@@ -240,6 +241,12 @@ impl<K: Keep> Sources<K> {
     pub fn handle_step(&mut self, by: Span, now: Reading) {
         self.move_stamps(by);
         self.keeper.handle_step(by, now);
+        self.settle(now);
+    }
+
+    /// Says what leap second comes at the end of this UTC day, if one does, and what becomes of our clock then.
+    pub fn plan_leap(&mut self, leap: Option<LeapSecond>, handling: Handling, now: Reading) {
+        self.keeper.plan_leap(leap, handling, now);
         self.settle(now);
     }
 

@@ -28,12 +28,14 @@ mod clock;
 pub(crate) mod codec;
 mod confined;
 mod keys;
+mod leap;
 mod report;
 
 pub use clock::{Answer, Standing, Welcome, Wish};
 use codec::{Reader, Writer};
 pub use confined::{Confined, Part, Parts};
 pub use keys::{Epochs, KeySet, MOST_KEYS};
+pub use leap::PlannedLeap;
 pub use report::{
     Certificate, End, LastEnd, Listening, Phase, Protocol, RoleState, Subject, Taken,
 };
@@ -136,6 +138,8 @@ pub enum Message {
     /// Kind 26, warden to launcher, launcher to observe and, right after its configuration, to the next warden: the page in which it notes
     /// what is known of the clock. One descriptor; none for a warden without a predecessor. No body.
     Bequest,
+    /// Kind 27, warden to sources: the leap second at the end of this day. Body: see [`PlannedLeap`].
+    Leap(PlannedLeap),
     /// Kind 28, all to launcher, launcher to observe: what a role has given up. Body: see [`Confined`].
     Confined {
         /// Which role.
@@ -267,6 +271,7 @@ impl Message {
             | Self::Wish(_)
             | Self::Answer(_)
             | Self::Standing(_)
+            | Self::Leap(_)
             | Self::Confined { .. }
             | Self::Renew
             | Self::Done => 0..=0,
@@ -293,7 +298,7 @@ impl Message {
     #[must_use]
     pub fn may_be_sent_to_partner_by(&self, role: Role) -> bool {
         match self {
-            Self::Welcome(_) | Self::Answer(_) => role == Role::Warden,
+            Self::Welcome(_) | Self::Answer(_) | Self::Leap(_) => role == Role::Warden,
             Self::Wish(_) | Self::Standing(_) => role == Role::Sources,
             Self::ClientKeys => matches!(role, Role::Warden | Role::Sources),
             _ => false,
@@ -328,6 +333,7 @@ impl Message {
             | Self::Wish(_)
             | Self::Answer(_)
             | Self::Standing(_)
+            | Self::Leap(_)
             | Self::ClientKeys
             | Self::Done
             | Self::Renew
@@ -367,6 +373,7 @@ impl Message {
             Self::Confined { .. } => "confined",
             Self::Authorities => "authorities",
             Self::Renew => "renew",
+            Self::Leap(_) => "leap",
             Self::Bequest => "bequest",
         }
     }
@@ -401,6 +408,7 @@ impl Message {
             Self::Confined { .. } => 28,
             Self::Authorities => 29,
             Self::Renew => 30,
+            Self::Leap(_) => 27,
             Self::Bequest => 26,
         }
     }
@@ -474,6 +482,7 @@ impl Message {
             }
             29 => Self::Authorities,
             30 => Self::Renew,
+            27 => Self::Leap(PlannedLeap::parse(from)?),
             26 => Self::Bequest,
             found => return Err(MessageError::Kind { found }),
         })
@@ -508,6 +517,7 @@ impl Message {
             Self::Wish(wish) => wish.write(to),
             Self::Answer(answer) => answer.write(to),
             Self::Standing(standing) => standing.write(to),
+            Self::Leap(planned) => planned.write(to),
             Self::CounterPage { role } => to.put(&[role.number(), 0, 0, 0]),
             Self::Confined { role, confined } => {
                 to.put(&[role.number(), 0]);

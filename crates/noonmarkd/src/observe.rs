@@ -5,14 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use noonmark_config::ClockMode;
+use noonmark_clock::leap::Shape;
+use noonmark_config::{ClockMode, LeapRule};
 use noonmark_ke::Counter as KeCounter;
 use noonmark_os::page::{CounterReader, StateReader};
 use noonmark_os::pulse::BEAT_EVERY;
 use noonmark_os::{clock, peer};
 use noonmark_packet::{Leap, ReferenceId};
-use noonmark_server::{CLOCK_WORDS, ClockState, Counter as NtpCounter};
-use noonmark_units::{Mono, UnixTime};
+use noonmark_server::{CLOCK_WORDS, ClockState, Counter as NtpCounter, SMEARED};
+use noonmark_units::{Mono, Timestamp, UnixTime};
 
 use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
@@ -25,8 +26,8 @@ use crate::role::Role;
 use crate::sources::report::{REPORT_WORDS, Report};
 use crate::station::{Collected, Ending, Station};
 use crate::status::{
-    self, Address, CertificateFacts, Clock, Configuration, Cookies, Counters, Document, Process,
-    Refused, Replaceable, SCHEMA, Sandbox,
+    self, Address, CertificateFacts, Clock, Configuration, Cookies, Counters, Document, LeapSecond,
+    Process, Refused, Replaceable, SCHEMA, Sandbox, Smear,
 };
 use crate::warden::bequest::{BEQUEST_WORDS, Bequest};
 
@@ -38,7 +39,8 @@ pub(crate) mod tracking;
 /// [`Ending::Stopped`], or why it cannot go on.
 pub fn run(station: &mut Station) -> Result<(), Ending> {
     station.confine(&Kept::default())?;
-    let mut known = Known { mode: station.settings.clock.mode, ..Known::default() };
+    let rules = &station.settings.clock;
+    let mut known = Known { mode: rules.mode, leap_rule: rules.leap, ..Known::default() };
     let mut collected = Collected::default();
     let listener = loop {
         match station.wait()? {
@@ -110,6 +112,7 @@ const STALE_AFTER: Duration = Duration::from_secs(5);
 struct Known {
     /// What the configuration does with the clock.
     mode: ClockMode,
+    leap_rule: LeapRule,
     /// When the launcher last said something.
     heard: Mono,
     started: Option<UnixTime>,
@@ -134,6 +137,7 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             mode: ClockMode::Off,
+            leap_rule: LeapRule::Kernel,
             heard: Mono(0),
             started: None,
             ready: false,
@@ -290,11 +294,14 @@ impl Known {
         let mut words = [0; CLOCK_WORDS];
         let read = self.clock.as_ref().is_some_and(|page| page.read(&mut words));
         let state = if read { ClockState::from_words(&words) } else { ClockState::UNSYNCHRONISED };
+        let smear = state.smear.filter(|smear| smear.is_under_way(now));
+        let reference_id = smear.map_or(state.reference_id, |_| SMEARED);
         Clock {
             synchronised: state.is_synchronised(),
             leap: leap(state.leap),
+            leap_second: leap_second(&state, self.leap_rule, now),
             stratum: state.stratum.get(),
-            reference_id: reference(state.stratum.get(), state.reference_id),
+            reference_id: reference(state.stratum.get(), reference_id),
             root_delay_seconds: state.root_delay.to_span().as_seconds_f64(),
             root_dispersion_seconds: state.root_dispersion(now).to_span().as_seconds_f64(),
             precision_log2_seconds: state.precision.0,
@@ -340,6 +347,28 @@ fn sums<const N: usize>(
             .fold(0_u64, |sum, value| sum.wrapping_add(*value))
     };
     names.iter().enumerate().map(|(place, name)| (*name, sum(place))).collect()
+}
+
+/// The leap second that comes, or is being smeared.
+fn leap_second(state: &ClockState, rule: LeapRule, now: Mono) -> Option<LeapSecond> {
+    let real = clock::realtime();
+    let (at, inserted) = match (&state.smear, state.leap) {
+        (Some(smear), _) => (smear.smear.leap.at, smear.smear.leap.inserted),
+        (None, Leap::InsertSecond) => (state.leap_until.unix_near(real), true),
+        (None, Leap::DeleteSecond) => (state.leap_until.unix_near(real), false),
+        (None, Leap::None | Leap::Unsynchronised) => return None,
+    };
+    let smear = state.smear.map(|smear| Smear {
+        shape: if smear.smear.shape == Shape::Linear { "linear" } else { "quadratic" },
+        length_seconds: smear.smear.seconds,
+        ahead_seconds: smear.ahead(Timestamp::from_unix(real), now).as_seconds_f64(),
+    });
+    Some(LeapSecond {
+        end_of_day: at.to_string(),
+        kind: if inserted { "insert" } else { "delete" },
+        clock: rule.as_str(),
+        smear,
+    })
 }
 
 fn leap(leap: Leap) -> &'static str {

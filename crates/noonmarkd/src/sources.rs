@@ -338,6 +338,9 @@ impl Asker {
                 Ok(Some(Incoming { message: Message::Welcome(welcome), .. })) => {
                     self.runner.adjusted(&Ok(running(&welcome)));
                 }
+                Ok(Some(Incoming { message: Message::Leap(planned), .. })) => {
+                    self.runner.plan_leap(planned.leap, planned.handling);
+                }
                 // Of before; what is under way here is newer.
                 Ok(Some(Incoming { message: Message::ClientKeys, .. })) => {}
                 Ok(Some(Incoming { message, .. })) => return Err(Ending::unexpected(&message)),

@@ -116,6 +116,30 @@ pub struct Address {
     pub interface: Option<String>,
 }
 
+/// A leap second that comes, or is being smeared.
+#[derive(Debug, Serialize)]
+pub struct LeapSecond {
+    /// The end of its day.
+    pub end_of_day: String,
+    /// `insert` or `delete`.
+    pub kind: &'static str,
+    /// What becomes of the machine's clock: `kernel`, `step`, `slew` or `ignore`.
+    pub clock: &'static str,
+    /// How served time gets past it, if it is smeared.
+    pub smear: Option<Smear>,
+}
+
+/// A smear.
+#[derive(Debug, Serialize)]
+pub struct Smear {
+    /// `linear` or `quadratic`.
+    pub shape: &'static str,
+    /// How long it takes.
+    pub length_seconds: u32,
+    /// By how much served time is ahead of the machine's clock now.
+    pub ahead_seconds: f64,
+}
+
 /// What answers say of the clock.
 #[derive(Debug, Serialize)]
 pub struct Clock {
@@ -123,6 +147,8 @@ pub struct Clock {
     pub synchronised: bool,
     /// `none`, `insert`, `delete` or `unsynchronised`.
     pub leap: &'static str,
+    /// The leap second at the end of this day, or the one that is smeared.
+    pub leap_second: Option<LeapSecond>,
     /// 1..=16.
     pub stratum: u8,
     /// As people write it at that stratum.

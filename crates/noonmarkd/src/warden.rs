@@ -12,7 +12,7 @@ use std::time::Duration;
 use noonmark_config::Settings;
 use noonmark_os::page::{StatePage, StateReader};
 use noonmark_os::random::RandomPool;
-use noonmark_os::store::{DiskFolder, Kind, LockError, Store};
+use noonmark_os::store::{DiskFolder, Kind, LockError, Once, Store};
 use noonmark_os::{clock, pair, sealed};
 use noonmark_packet::Leap;
 use noonmark_server::CLOCK_WORDS;
@@ -22,7 +22,7 @@ use crate::confinement::{self, Kept};
 use crate::exit::{Failure, Status};
 use crate::launcher::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use crate::link::{Incoming, Link, LinkError};
-use crate::message::{Answer, Message};
+use crate::message::{Answer, Message, PlannedLeap};
 use crate::role::Role;
 use crate::station::{Ending, Station};
 
@@ -35,7 +35,7 @@ mod served;
 use bequest::{BEQUEST_WORDS, Bequest};
 use helm::Helm;
 pub(crate) use helm::RELEASED;
-use leap::LeapList;
+use leap::{Leaps, Today};
 use ring::Ring;
 use served::Served;
 
@@ -78,7 +78,10 @@ struct Warden {
     /// The clock, where the configuration asks sources.
     helm: Option<Helm>,
     served: Served,
-    leap: LeapList,
+    leaps: Leaps,
+    /// What was last found, and what of it the role that asks the sources was told.
+    today: Today,
+    told: Option<PlannedLeap>,
     page: StatePage,
     /// The same and more, for the next warden and for observe.
     notes: StatePage,
@@ -110,12 +113,16 @@ impl Warden {
                 .map_err(Failure::while_doing(Status::System, "the page of the clock"))
         };
         let served = Served::new(settings, clock::precision(), left, clock::boot_time());
+        let mut leaps = Leaps::new(settings);
+        let today = leaps.look(Leap::Unsynchronised, clock::realtime(), clock::boot_time());
         let mut warden = Self {
             store,
             ring,
             helm,
             served,
-            leap: LeapList::new(&settings.clock),
+            leaps,
+            today,
+            told: None,
             page: page(c"noonmark-clock", CLOCK_WORDS)?,
             notes: page(c"noonmark-bequest", BEQUEST_WORDS)?,
             sources: None,
@@ -130,7 +137,8 @@ impl Warden {
         loop {
             let now = clock::monotonic();
             let deadline = self.helm.as_ref().map_or(Mono::NEVER, Helm::deadline);
-            let until = deadline.min(self.next_look).since(now).min(LOOK_EVERY);
+            let leap = Leaps::deadline(&self.today, clock::realtime(), now);
+            let until = deadline.min(self.next_look).min(leap).since(now).min(LOOK_EVERY);
             let jumps = self.helm.as_ref().and_then(Helm::jumps);
             let link = self.sources.as_ref().map(AsFd::as_fd);
             let heard = station.sleep(&link.into_iter().chain(jumps).collect::<Vec<_>>(), until)?;
@@ -151,6 +159,9 @@ impl Warden {
             let now = clock::monotonic();
             if deadline <= now {
                 self.end_what_is_over();
+            }
+            if leap <= now {
+                self.pass_leap();
             }
             if self.next_look <= now {
                 self.next_look = now + LOOK_EVERY;
@@ -173,6 +184,17 @@ impl Warden {
         Ok(())
     }
 
+    /// The instant of a leap second is here, by the clock as it goes on counting.
+    fn pass_leap(&mut self) {
+        if let Some(leap) = self.leaps.step_due(clock::realtime()) {
+            self.leaps.pass(leap);
+            if let Some(helm) = &mut self.helm {
+                helm.step_for(leap, self.served.facts(), &mut self.store);
+            }
+        }
+        self.show();
+    }
+
     /// Says in the page, and to the kernel, what is known of the clock.
     fn show(&mut self) {
         let now = clock::boot_time();
@@ -184,13 +206,25 @@ impl Warden {
             Some(false) => tracing::info!("the clock is not served at local-stratum any more"),
             None => {}
         }
-        let today = self.leap.today(self.served.announced(now), clock::realtime());
-        let state = self.served.state(now, today);
+        let (real, announced) = (clock::realtime(), self.served.announced(now));
+        self.today = self.leaps.look(announced, real, clock::boot_time());
+        let state = self.today.dress(self.served.state(now, self.today.announced()));
         self.page.publish(&state.to_words());
         self.notes.publish(&self.served.bequest().to_words());
         if let Some(helm) = &mut self.helm {
-            let status = self.served.kernel_status(now, today, self.leap.tai_offset());
+            let tai_offset = self.leaps.tai_offset(real);
+            let status = self.served.kernel_status(now, self.today.kernel(), tai_offset);
             helm.tell_kernel(status, self.served.facts(), &mut self.store);
+        }
+        self.tell_leap();
+    }
+
+    /// Says to the role that asks the sources what leap second comes, when that is news to it.
+    fn tell_leap(&mut self) {
+        let plan = self.today.plan();
+        if self.sources.is_some() && self.told != Some(plan) {
+            self.told = Some(plan);
+            self.say(&Message::Leap(plan), None);
         }
     }
 
@@ -207,6 +241,8 @@ impl Warden {
             self.say(&Message::ClientKeys, Some(&keys));
         }
         self.say(&Message::Welcome(welcome), None);
+        self.told = None;
+        self.tell_leap();
         Ok(())
     }
 
@@ -254,7 +290,7 @@ impl Warden {
             Message::ClientKeys => {
                 let keys = descriptors.first().map(|file| sealed::read(file.as_fd(), LONGEST_KEYS));
                 let Some(Ok(keys)) = keys else { return };
-                if let Err(error) = self.store.write(CLIENT_KEYS, &keys) {
+                if let Err(error) = CLIENT_KEYS.leave(&mut self.store, &keys) {
                     tracing::warn!(%error, "NTS keys and cookies are not kept");
                 }
             }
@@ -307,10 +343,7 @@ impl Warden {
 
 /// Takes the stored keys and cookies out of the store: a cookie is used once, whatever happens.
 fn take_client_keys(store: &mut Store<DiskFolder>) -> Option<OwnedFd> {
-    let taken = store.read(CLIENT_KEYS).and_then(|found| {
-        store.remove(CLIENT_KEYS)?;
-        Ok(found)
-    });
+    let taken = CLIENT_KEYS.take(store);
     match taken {
         Ok(octets) => sealed::seal(c"noonmark-client-keys", &octets?).ok(),
         Err(error) => {
@@ -349,7 +382,10 @@ fn open_folder(settings: &Settings) -> Result<DiskFolder, Failure> {
     })
 }
 
-const CLIENT_KEYS: Kind = Kind { name: "clientkeys", label: *b"clntkeys", version: 1 };
+const CLIENT_KEYS: Once = Once {
+    secret: Kind { name: "clientkeys", label: *b"clntkeys", version: 2 },
+    taken: Kind { name: "clientkeys-taken", label: *b"clnttake", version: 1 },
+};
 const LONGEST_KEYS: usize = 1 << 20;
 /// How often the clock page is renewed and the ring is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

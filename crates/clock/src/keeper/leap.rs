@@ -32,7 +32,8 @@ impl Keeper {
         match (leap, known) {
             (Some(leap), Some(known)) if known.leap == leap && known.passed.is_some() => {}
             (Some(leap), Some(known)) if known.leap == leap && known.handling == handling => {}
-            (None, Some(known)) if known.passed.is_some() => {}
+            // The day is over for whoever says so, and the clock may not have been set yet.
+            (None, Some(known)) if known.since(now.mono) >= Span::ZERO => {}
             (None, _) => self.leap = None,
             (Some(leap), _) => {
                 let coming = Passing {

@@ -26,6 +26,8 @@ pub struct Agenda {
     handling: Handling,
     months: Months,
     list: Option<LeapSeconds>,
+    /// The one that was to come when its instant had not.
+    coming: Option<LeapSecond>,
     /// The last one that is over.
     passed: Option<UnixTime>,
 }
@@ -34,7 +36,7 @@ impl Agenda {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(handling: Handling, months: Months) -> Self {
-        Self { handling, months, list: None, passed: None }
+        Self { handling, months, list: None, coming: None, passed: None }
     }
 
     /// What is done.
@@ -55,13 +57,24 @@ impl Agenda {
     }
 
     /// The leap second at the end of this UTC day, where the sources together announce `announced`; none where it is ignored, or over.
-    #[must_use]
-    pub fn today(&self, announced: Leap, now: UnixTime) -> Option<LeapSecond> {
+    pub fn today(&mut self, announced: Leap, now: UnixTime) -> Option<LeapSecond> {
         let leap = match self.list.as_ref().map(|list| list.today(now)) {
             Some(Ok(leap)) => leap,
             Some(Err(_)) | None => LeapSecond::at_the_end_of_today(announced, now, self.months),
         };
-        leap.filter(|leap| self.handling != Handling::Ignore && self.passed != Some(leap.at))
+        let leap =
+            leap.filter(|leap| self.handling != Handling::Ignore && self.passed != Some(leap.at));
+        // Whoever looks a moment after the instant, when the day is over, still has it to do; before it, it may be taken back.
+        if leap.is_some() || self.coming.is_none_or(|coming| now < coming.instant()) {
+            self.coming = leap;
+        }
+        leap
+    }
+
+    /// The leap second that comes, or has just come.
+    #[must_use]
+    pub fn coming(&self) -> Option<LeapSecond> {
+        self.coming
     }
 
     /// Whether a list that still holds knows of a leap second at the end of this day that the sources, which are synchronised, do not
@@ -80,16 +93,17 @@ impl Agenda {
         list.leap_seconds().map(|leap| Smear { leap, shape, seconds }).find(|it| it.is_near(now))
     }
 
-    /// How far the clock, which shows `now`, is to be stepped at once for the leap second of today, if we are the ones who do it and
-    /// its instant has come. After [`pass`](Self::pass) never again for this one.
+    /// The leap second for which the clock, which shows `now`, is to be stepped at once, if we are the ones who do it and its instant has
+    /// come. After [`pass`](Self::pass) never again for this one.
     #[must_use]
-    pub fn step_due(&self, leap: LeapSecond, now: UnixTime) -> Option<Span> {
-        let late = now - leap.instant();
-        let due = self.handling == Handling::Step
-            && self.passed != Some(leap.at)
-            && !late.is_negative()
-            && late < LATEST_STEP;
-        due.then(|| leap.jump())
+    pub fn step_due(&self, now: UnixTime) -> Option<LeapSecond> {
+        self.coming.filter(|leap| {
+            let late = now - leap.instant();
+            self.handling == Handling::Step
+                && self.passed != Some(leap.at)
+                && !late.is_negative()
+                && late < LATEST_STEP
+        })
     }
 
     /// This one is over, or will be without us.
@@ -124,6 +138,7 @@ mod tests {
     #[test]
     fn a_list_that_holds_is_believed_and_then_the_sources() {
         let check = |agenda: &Agenda, announced, now, expected| {
+            let mut agenda = agenda.clone();
             assert_eq!(agenda.today(announced, now), expected, "{announced} at {now}");
         };
         let bare = Agenda::new(Handling::Kernel, Months::JuneDecember);
@@ -148,23 +163,31 @@ mod tests {
 
     #[test]
     fn a_leap_second_is_stepped_at_its_instant_and_once() {
-        let check = |handling, since: f64, expected| {
+        let check = |handling, since: f64, expected: bool| {
             let now = AT + Span::from_seconds_f64(since);
-            assert_eq!(listed(handling).step_due(LEAP, now), expected, "{handling:?} {since}");
+            let mut agenda = listed(handling);
+            agenda.today(Leap::None, before(10));
+            // Whether or not somebody has looked after the end of the day.
+            assert_eq!(agenda.step_due(now).is_some(), expected, "{handling:?} {since}");
+            agenda.today(Leap::None, now);
+            assert_eq!(agenda.step_due(now).is_some(), expected, "{handling:?} {since}");
         };
-        let back = Some(Span::from_seconds(-1));
-        check(Handling::Step, -0.001, None);
-        check(Handling::Step, 0.0, back);
-        check(Handling::Step, 1.5, back);
-        check(Handling::Step, 2.0, None);
-        check(Handling::Kernel, 0.0, None);
-        check(Handling::Slew, 0.0, None);
+        check(Handling::Step, -0.001, false);
+        check(Handling::Step, 0.0, true);
+        check(Handling::Step, 1.5, true);
+        check(Handling::Step, 2.0, false);
+        check(Handling::Kernel, 0.0, false);
+        check(Handling::Slew, 0.0, false);
+        let mut agenda = Agenda::new(Handling::Step, Months::JuneDecember);
+        agenda.today(Leap::DeleteSecond, before(2));
         let left_out = LeapSecond { inserted: false, ..LEAP };
-        let agenda = Agenda::new(Handling::Step, Months::JuneDecember);
-        assert_eq!(agenda.step_due(left_out, before(1)), Some(Span::from_seconds(1)));
+        assert_eq!(agenda.step_due(before(1)), Some(left_out));
+        agenda.today(Leap::None, before(2));
+        assert_eq!(agenda.step_due(before(1)), None, "taken back in time");
         let mut agenda = listed(Handling::Step);
+        agenda.today(Leap::None, before(1));
         agenda.pass(LEAP);
-        assert_eq!(agenda.step_due(LEAP, AT), None);
+        assert_eq!(agenda.step_due(AT), None);
         assert_eq!(agenda.today(Leap::InsertSecond, before(1)), None, "in the second repeated");
     }
 

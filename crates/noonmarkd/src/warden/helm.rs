@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use noonmark_clock::guard::{Facts, Guard, Life, Request, Rules, Steps as GuardSteps};
+use noonmark_clock::leap::LeapSecond;
 use noonmark_clock::{Adjusted, Adjustment, KernelStatus, Memory, NotAdjusted, SystemClock};
 use noonmark_config::{Clock, ClockMode, Steps};
 use noonmark_os::clock::{self, ClockWatch, KernelClock, ObservedClock, Seen};
@@ -183,6 +184,31 @@ impl Helm {
             self.then = wish.then.map(|(hold, rate)| (adjusted.at.mono + hold, rate));
         }
         Answer { number: wish.number, outcome }
+    }
+
+    /// Steps the clock for a leap second whose instant has come, if the guard permits it. Whoever asks the sources watches the clock, and
+    /// sees what it was.
+    pub fn step_for<F: Folder>(&mut self, leap: LeapSecond, facts: Facts, store: &mut Store<F>) {
+        if !self.is_kept {
+            return;
+        }
+        let by = match self.guard.permit_leap(leap, facts, clock::reading(), clock::realtime()) {
+            Ok(by) => by,
+            Err(refusal) => return tracing::warn!("{refusal}"),
+        };
+        if let Err(error) = self.save_account(store) {
+            return tracing::error!(
+                error,
+                "the account of corrections cannot be stored: no leap second"
+            );
+        }
+        match self.clock.adjust(&Adjustment::Step(by)) {
+            Ok(_) => {
+                self.status = None;
+                tracing::info!(%by, "the clock was stepped for a leap second");
+            }
+            Err(error) => tracing::error!(?error, "the clock was not stepped for a leap second"),
+        }
     }
 
     fn move_clock<F: Folder>(
@@ -469,6 +495,14 @@ mod tests {
     }
 
     #[test]
+    fn no_leap_second_is_stepped_at_another_time() {
+        let (mut helm, clock, mut store) = helm("");
+        let leap = LeapSecond { at: UnixTime::new(1_483_228_800, 0), inserted: true };
+        helm.step_for(leap, Facts { agreeing: 1, updates: 9 }, &mut store);
+        assert!(clock.0.borrow().is_empty(), "{:?}", clock.0.borrow());
+    }
+
+    #[test]
     fn a_clock_that_jumped_may_be_stepped_as_at_the_start() {
         let (mut helm, _, mut store) = helm("step-updates = 2");
         let step = |updates| Wish {
@@ -483,6 +517,46 @@ mod tests {
         assert!(helm.grant(&step(0), &mut store).outcome.is_ok());
         helm.guard.handle_jump();
         assert!(helm.grant(&step(2), &mut store).outcome.is_err());
+    }
+
+    #[test]
+    fn the_frequency_learned_is_in_effect_before_anybody_is_asked() {
+        let (mut helm, clock, mut store) = helm("");
+        store.write(DRIFT, &octets_of(Memory { frequency: OWN, skew: OWN })).expect("room");
+        let began = std::time::Instant::now();
+        helm.memory = store.read(DRIFT).expect("readable").and_then(|octets| memory_of(&octets));
+        helm.begin(&mut store).expect("it obeys");
+        assert_eq!(*clock.0.borrow(), [Adjustment::Rate(OWN)]);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(helm.welcome().memory.map(|memory| memory.frequency), Some(OWN));
+    }
+
+    #[test]
+    fn a_machine_without_a_clock_of_its_own_begins_at_the_last_saved_time() {
+        let (_, clock, mut store) = helm("");
+        // Called synchronised tomorrow, as this machine will have it when it has forgotten the date.
+        let (life, now) = (Life { boot: [1; 16], run: [2; 16] }, clock::reading());
+        let mut guard = Guard::new(rules(&settings("")), life, now);
+        let tomorrow = clock::realtime() + Span::from_seconds(86_400);
+        let status = KernelStatus {
+            synchronised: true,
+            max_error: Span::from_nanos(1_000),
+            estimated_error: Span::from_nanos(100),
+            leap: noonmark_packet::Leap::None,
+            tai_offset: None,
+        };
+        let facts = Facts { agreeing: 1, updates: 1 };
+        let request = Request { adjustment: Adjustment::Status(status), facts };
+        guard.permit(&request, now, tomorrow).expect("one source is enough");
+        let next = Life { run: [3; 16], ..life };
+        let (mut helm, _, _) = self::helm("");
+        helm.clock = Watched { clock: Box::new(clock.clone()), watch: None };
+        helm.guard = Guard::from_octets(rules(&settings("")), next, &guard.to_octets(), now)
+            .expect("our own");
+        helm.begin(&mut store).expect("it obeys");
+        let done = clock.0.borrow();
+        let Some(Adjustment::Step(by)) = done.first() else { panic!("{done:?}") };
+        assert!((86_390..=86_400).contains(&by.to_duration().as_secs()), "{by}");
     }
 
     #[test]
