@@ -58,6 +58,8 @@ pub struct Keeper {
     updates_since_anew: u32,
     updates_since_step: u32,
     last_update: Option<Mono>,
+    /// How long before that the update before was.
+    update_spacing: Duration,
     /// Nothing has been stepped since the last update, or since somebody else stepped the clock.
     may_step: bool,
     last_correction: Span,
@@ -116,6 +118,7 @@ impl Keeper {
             updates_since_anew: 0,
             updates_since_step: 0,
             last_update: None,
+            update_spacing: Duration::ZERO,
             may_step: false,
             last_correction: Span::ZERO,
             slew_ends: None,
@@ -449,6 +452,7 @@ impl Keeper {
         self.updates = self.updates.saturating_add(1);
         self.updates_since_anew = self.updates_since_anew.saturating_add(1);
         self.updates_since_step = self.updates_since_step.saturating_add(1);
+        self.update_spacing = self.last_update.map_or(Duration::ZERO, |last| now.mono.since(last));
         self.last_update = Some(now.mono);
         self.may_step = true;
         self.steer(now);
@@ -571,12 +575,20 @@ impl Keeper {
         }
         let gentle_s =
             (self.shortest_interval().map_or(64.0, |i| i.as_secs_f64()) / 8.0).clamp(1.0, 16.0);
+        // Where updates are rare there is no hurry, for the error has grown as slowly.
+        let rare_s = if slews_leap || self.updates_since_step == 0 {
+            0.0
+        } else {
+            self.update_spacing.as_secs_f64() / 32.0
+        };
+        let unhurried_s = error_s.abs() / UNHURRIED_SLEW;
         let wanted_s = if error_s.abs() <= 8.0 * estimate.offset_sigma_s {
             gentle_s
         } else if slews_leap || self.updates_since_step < UPDATES_IN_A_HURRY {
-            1.0
+            let least_s = if error_s.abs() < SMALL_S { error_s.abs() / SMALL_SLEW } else { 1.0 };
+            unhurried_s.min(rare_s).max(least_s).max(1.0)
         } else {
-            (error_s.abs() / UNHURRIED_SLEW).clamp(1.0, 2.0 * gentle_s)
+            unhurried_s.clamp(1.0, rare_s.max(2.0 * gentle_s))
         };
         let duration_s =
             wanted_s.max(error_s.abs() / self.settings.max_slew.as_ratio().abs().max(1e-9));
@@ -646,5 +658,8 @@ const WORTHLESS_S: f64 = 0.1;
 const UPDATES_IN_A_HURRY: u32 = 4;
 /// Later a slew need not be faster than this.
 const UNHURRIED_SLEW: f64 = 9e-5;
+/// An error below this is never removed faster than at that rate: a clock that runs evenly is worth more.
+const SMALL_S: f64 = 1e-3;
+const SMALL_SLEW: f64 = 4e-4;
 /// When a slew is looked at again at the latest, s.
 const LONGEST_SLEW_S: f64 = 1000.0;
