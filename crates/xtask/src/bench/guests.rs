@@ -117,6 +117,13 @@ fn measure(
 ) -> Result<Row, String> {
     let course = task.run(kernel, peers, target, programs)?;
     let begun = course.mark(guests::BEGUN)?;
+    let alone_ppm = course.rate_ppm(0.0..begun)?;
+    if (alone_ppm - task.oscillator_ppm).abs() > 5.0 {
+        return Err(format!(
+            "the guest's clock gained {alone_ppm:.1} ppm, not {:.0}",
+            task.oscillator_ppm
+        ));
+    }
     let (median_us, worst_us) = course.error_after(begun + guests::SETTLING_S)?;
     let (mean_us, spread_us) = course.mean_error_after(begun + guests::SETTLING_S);
     let kept = course.kept_within(begun);

@@ -28,15 +28,21 @@ impl Subject {
         }
     }
 
-    /// A guest's files with it, configured.
+    /// A guest's files with it, configured. Only chronyd is one of the `peers`.
     ///
     /// # Errors
-    /// What cannot be read.
-    pub fn image(self, polls: Polls, peers: &Peers, programs: &Path) -> Result<Image, String> {
+    /// What cannot be read, or is missing.
+    pub fn image(
+        self,
+        polls: Polls,
+        peers: Option<&Peers>,
+        programs: &Path,
+    ) -> Result<Image, String> {
         let mut image = Image::new()?;
         let (server, Polls(least, most)) = (Wired::SERVER, polls);
         match self {
             Self::Chronyd => {
+                let peers = peers.ok_or("chronyd is not here")?;
                 image.peer(peers, Peers::CHRONYD, "peer")?;
                 // As packaged, but for the server and what needs a network of servers or a disk.
                 let settings = format!(
