@@ -168,6 +168,9 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
         sheet.heading("clock as served");
         sheet.line("synchronised", if clock["synchronised"] == true { "yes" } else { "no" });
         sheet.line("leap", text(&clock["leap"]));
+        if let Some(words) = leap_second(clock) {
+            sheet.line("leap second", words);
+        }
         sheet.line("stratum", text(&clock["stratum"]));
         sheet.line("reference", text(&clock["reference_id"]));
         sheet.line("root delay", seconds(&clock["root_delay_seconds"]));
@@ -273,6 +276,21 @@ pub(crate) fn dash() -> String {
 /// For an hour after a role ended by itself its end deserves a look, so that whoever looks every few minutes learns of it.
 const LATELY: f64 = 3600.0;
 
+/// The leap second that comes, or is being smeared, by what is said of the clock as served.
+pub(crate) fn leap_second(clock: &Value) -> Option<String> {
+    let leap = clock.get("leap_second").filter(|leap| leap.is_object())?;
+    let what = if leap["kind"] == "delete" { "left out" } else { "inserted" };
+    let (day, clock) = (text(&leap["end_of_day"]), text(&leap["clock"]));
+    let mut words = format!("one second {what} before {day}; this clock: {clock}");
+    let smear = &leap["smear"];
+    if let Some(ahead) = smear["ahead_seconds"].as_f64() {
+        let (shape, length) = (text(&smear["shape"]), text(&smear["length_seconds"]));
+        let ahead = crate::query::signed(ahead);
+        words += &format!("; smeared ({shape}, {length} s), served time ahead by {ahead} now");
+    }
+    Some(words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,6 +326,22 @@ mod tests {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
         assert!(!shown.contains("dropped_short") && !shown.contains("certificate"), "{shown}");
+    }
+
+    #[test]
+    fn a_leap_second_is_shown_with_its_smear() {
+        assert_eq!(leap_second(&state()["clock"]), None);
+        let mut clock = json!({ "leap_second": { "end_of_day": "2027-07-01T00:00:00.000000000Z", "kind": "insert",
+            "clock": "kernel", "smear": null } });
+        let shown = leap_second(&clock).expect("one comes");
+        assert!(
+            shown.contains("inserted before 2027-07-01") && shown.ends_with("kernel"),
+            "{shown}"
+        );
+        clock["leap_second"]["smear"] =
+            json!({ "shape": "linear", "length_seconds": 86400, "ahead_seconds": -0.25 });
+        let shown = leap_second(&clock).expect("one comes");
+        assert!(shown.contains("linear, 86400 s") && shown.contains("-250.000 ms"), "{shown}");
     }
 
     #[test]

@@ -101,6 +101,9 @@ fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
     );
     sheet.line("stratum", text(&tracking["stratum"]));
     sheet.line("leap", text(&tracking["leap"]));
+    if let Some(words) = status::leap_second(&state["clock"]) {
+        sheet.line("leap second", words);
+    }
     let seconds = |name: &str, show: fn(f64) -> String| known(number(&tracking[name]), show);
     sheet.line(
         "offset (+ true time ahead)",
