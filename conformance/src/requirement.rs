@@ -223,7 +223,7 @@ pub static REQUIREMENTS: &[Requirement] = &[
     row("NC-23", Must, "RFC 8915 §5.7", "after key establishment nothing of before is used"),
     row("NC-24", Must, "RFC 8915 §5.7", "key establishment after NTSN is rate limited"),
     row("NC-25", Should, "RFC 8915 §5.7", "keys and unused cookies outlive a restart"),
-    later("NC-26", Hardening, "-", "kept keys are private to the daemon and consumed when loaded", DAEMON),
+    row("NC-26", Hardening, "-", "kept keys are private to the daemon and consumed when loaded"),
     row("NC-27", Should, "RFC 8915 §8.7", "no fallback to plain NTP"),
     row("NC-28", Should, "RFC 8915 §8.5", "the first time after key establishment lies within the certificates' validity"),
     row("NC-29", Should, "RFC 8915 §8.5", "certificates that ended before the last good time are refused"),

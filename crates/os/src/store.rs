@@ -25,8 +25,10 @@ use crate::private::{self, Exposure, Why};
 
 mod disk;
 pub mod fault;
+mod once;
 
 pub use disk::{DiskFolder, LockError};
+pub use once::Once;
 
 /// What a durable write needs of a folder; each call is one step at which things can go wrong.
 ///

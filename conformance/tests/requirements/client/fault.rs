@@ -46,6 +46,7 @@ faults! {
     "NC-16" KeepsClearCookies "cookies outside the authenticator are kept";
     "NC-17" DropsTrailing "fields behind the authenticator drop the answer";
     "NC-20" TakesForeignKiss "a kiss without the unique identifier is obeyed";
+    "NC-26" TakesKeysAgain "kept keys that were used are taken again";
     "NC-31" ShowsStratum "requests show a stratum";
     "WC-02" TakesNearOrigin "an origin with one wrong bit is taken";
     "WC-03" TakesZeroOrigin "an origin of zero is taken";

@@ -11,6 +11,7 @@ mod exchange;
 mod fault;
 mod fields;
 mod interleaved;
+mod kept;
 mod keys;
 mod kisses;
 mod pace;
@@ -28,6 +29,7 @@ use crate::{FaultKind, Lab};
 
 /// The checks, section by section.
 pub const CHECKS: &[&[Check<Lab>]] = &[
+    kept::CHECKS,
     exchange::CHECKS,
     requests::CHECKS,
     answers::CHECKS,
