@@ -81,6 +81,11 @@ impl Guest {
         looks.min_by_key(|(width, _)| *width).map_or(Look { raw: 0, real: 0 }, |(_, look)| look)
     }
 
+    /// The oscillator nobody steers (`CLOCK_MONOTONIC_RAW`), in ns.
+    pub fn raw(self) -> i64 {
+        nanoseconds(libc::CLOCK_MONOTONIC_RAW)
+    }
+
     /// TAI − UTC in whole seconds, as other programs see it.
     pub fn tai_offset(self) -> i64 {
         let real = nanoseconds(libc::CLOCK_REALTIME);

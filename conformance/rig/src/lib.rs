@@ -7,6 +7,7 @@
 //! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
 //! | `clock-proof` | in a guest: steers the kernel's clock for real and looks whether it did |
+//! | `leap-proof` | in a guest: lives through a leap second with noonmarkd, as its source, its client and its judge |
 //! | `clock-truth` | in a guest and outside: what each clock shows beside the cycle counter they share, and what noonmarkd tells of it |
 //! | `ntp-wire` | the other end of a guest's wire: an NTP server that serves this machine's clock |
 //! | `no-clock` | starts another program behind a filter in which setting a clock does nothing and says it did |

@@ -1,4 +1,5 @@
 use noonmark_clock::{Adjusted, Adjustment, KernelStatus, NotAdjusted, Reading, SystemClock};
+use noonmark_packet::Leap;
 use noonmark_units::{Frequency, Mono, Span, Timestamp};
 
 /// A node's clock as a Linux kernel of infinite `HZ` would keep it, over an oscillator whose frequency is wrong.
@@ -24,6 +25,9 @@ pub struct SimClock {
     freq_units: i32,
     status: Option<KernelStatus>,
     steps: u32,
+    /// The end of a day that may have a leap second.
+    day_ends: Option<Timestamp>,
+    leaps: u32,
 }
 
 impl SimClock {
@@ -42,6 +46,8 @@ impl SimClock {
             freq_units: 0,
             status: None,
             steps: 0,
+            day_ends: None,
+            leaps: 0,
         }
     }
 
@@ -107,6 +113,43 @@ impl SimClock {
         let by = nanos(by_s);
         self.stepped_nanos = self.stepped_nanos.saturating_add(by);
         Span::from_nanos(by)
+    }
+
+    /// At this time the kernel carries out a leap second, if it is told to by then.
+    pub fn set_day_end(&mut self, at: Timestamp) {
+        self.day_ends = Some(at);
+    }
+
+    /// True seconds until the kernel sets the clock for a leap second; infinite without one.
+    #[must_use]
+    pub fn until_leap(&self) -> f64 {
+        let Some((_, instant)) = self.armed() else { return f64::INFINITY };
+        let left_s = (instant - self.reading().real).as_seconds_f64() / self.rate();
+        if left_s < 0.0 { f64::INFINITY } else { left_s }
+    }
+
+    /// The kernel sets the clock for the leap second; how far it went. It needs to be told anew for another one.
+    pub fn leap(&mut self) -> Span {
+        let Some((by, _)) = self.armed() else { return Span::ZERO };
+        self.stepped_nanos = self.stepped_nanos.saturating_add(by.as_nanos());
+        self.leaps += 1;
+        by
+    }
+
+    /// How often it did.
+    #[must_use]
+    pub fn leaps(&self) -> u32 {
+        self.leaps
+    }
+
+    /// By how much the clock is to be set, and what it shows then. Like Linux, which does so once for each day.
+    fn armed(&self) -> Option<(Span, Timestamp)> {
+        let day_ends = self.day_ends.filter(|_| self.leaps == 0)?;
+        match self.status?.leap {
+            Leap::InsertSecond => Some((Span::from_seconds(-1), day_ends)),
+            Leap::DeleteSecond => Some((Span::from_seconds(1), day_ends - Span::from_seconds(1))),
+            Leap::None | Leap::Unsynchronised => None,
+        }
     }
 
     /// What the node last told the kernel of the clock.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use noonmark_client::{Action, Endpoint, KeFailure, SourceEvent, SourceKind, SourceSpec, Sources};
+use noonmark_clock::leap::{Handling, LeapSecond};
 use noonmark_clock::{
     Adjusted, Keeper, Memory, NotAdjusted, Reading, Settings, SourceId, SourceOptions, StepRule,
 };
@@ -79,6 +80,11 @@ impl Daemon {
     #[must_use]
     pub fn key_exchanges(&self) -> usize {
         self.rekeying.len()
+    }
+
+    /// Says what leap second comes, as the process that has the clock does.
+    pub fn plan_leap(&mut self, leap: Option<LeapSecond>, handling: Handling, now: Reading) {
+        self.sources.plan_leap(leap, handling, now);
     }
 
     /// The keeper of the clock, for observers.

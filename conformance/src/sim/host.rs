@@ -20,6 +20,8 @@ pub struct TimeServer {
     pub freq_step: Option<(f64, f64)>,
     /// What it says about the next leap second.
     pub leap: Leap,
+    /// The true time at which its clock jumps by so much for a leap second, s, and ends announcing it.
+    pub jump: Option<(f64, Span)>,
     /// Its stratum.
     pub stratum: u8,
     /// What it says of its precision.
@@ -43,6 +45,7 @@ impl TimeServer {
             offset_s: model.offset,
             freq_step: model.freq_step,
             leap: Leap::None,
+            jump: None,
             stratum: 1,
             precision,
             root_delay: Short::ZERO,
@@ -57,7 +60,8 @@ impl TimeServer {
     pub fn time(&self, at_s: f64) -> Timestamp {
         let gained = self.freq_step.map_or(0.0, |(from, by)| by * (at_s - from).max(0.0));
         let nanos = ((at_s + gained) * 1e9).round() as i64 + (self.offset_s * 1e9).round() as i64;
-        (self.start + Span::from_nanos(nanos)).never_unset()
+        let jumped = self.jump.filter(|(from, _)| at_s >= *from).map_or(Span::ZERO, |(_, by)| by);
+        (self.start + Span::from_nanos(nanos) + jumped).never_unset()
     }
 }
 
@@ -80,7 +84,11 @@ impl Host for TimeServer {
             None => (header.transmit, now),
         };
         let answer = Header {
-            leap: self.leap,
+            leap: if self.jump.is_some_and(|(from, _)| at_s >= from) {
+                Leap::None
+            } else {
+                self.leap
+            },
             version: Version::V4,
             mode: Mode::Server,
             stratum: self.stratum,

@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use noonmark_clock::leap::LeapSecond;
 use noonmark_clock::{Adjusted, Adjustment, NotAdjusted, Reading, SystemClock};
 use noonmark_units::{Mono, Precision, Span, Timestamp};
 
@@ -127,6 +128,8 @@ pub struct World {
     time_steps: Vec<(f64, f64)>,
     servers: Vec<Server>,
     meddler: Option<Box<dyn Meddler>>,
+    /// When true time, as computers count it, jumps for a leap second, s, and by how much.
+    jump: Option<(f64, Span)>,
     pending: BinaryHeap<Pending>,
     sequence: u64,
     questions: u64,
@@ -167,6 +170,7 @@ impl World {
             time_steps: model.client.time_steps.clone(),
             servers: servers.collect(),
             meddler: None,
+            jump: None,
             pending: BinaryHeap::new(),
             sequence: 0,
             questions: 0,
@@ -183,6 +187,15 @@ impl World {
     /// Lets somebody at the packets of all paths.
     pub fn set_meddler(&mut self, meddler: Box<dyn Meddler>) {
         self.meddler = Some(meddler);
+    }
+
+    /// Lets true time have a leap second at the end of a day, and the kernel carry it out if the node tells it to. Servers are told
+    /// by their own [`TimeServer::jump`], which is returned: when it happens, s, and by how much.
+    pub fn set_leap(&mut self, leap: LeapSecond) -> (f64, Span) {
+        self.clock.set_day_end(leap.at_stamp());
+        let at_s = (Timestamp::from_unix(leap.instant()) - self.start).as_seconds_f64();
+        self.jump = Some((at_s, leap.jump()));
+        (at_s, leap.jump())
     }
 
     /// The random numbers the node shall use.
@@ -212,13 +225,17 @@ impl World {
     /// True date.
     #[must_use]
     pub fn true_time(&self) -> Timestamp {
-        self.start + Span::from_nanos((self.now_s * 1e9).round() as i64)
+        self.start + Span::from_nanos((self.now_s * 1e9).round() as i64) + self.jumped()
+    }
+
+    fn jumped(&self) -> Span {
+        self.jump.filter(|(at_s, _)| self.now_s >= *at_s).map_or(Span::ZERO, |(_, by)| by)
     }
 
     /// The node's clock less true time, in seconds.
     #[must_use]
     pub fn offset(&self) -> f64 {
-        self.clock.offset()
+        self.clock.offset() - self.jumped().as_seconds_f64()
     }
 
     /// How many datagrams the node has sent.
@@ -244,13 +261,17 @@ impl World {
             let second_s = self.second as f64;
             let arrival_s = self.pending.peek().map_or(f64::INFINITY, |first| first.at_s);
             let timer_s = self.now_s + self.clock.until(node.deadline());
-            let next_s = second_s.min(arrival_s).min(timer_s);
+            let leap_s = self.now_s + self.clock.until_leap();
+            let next_s = second_s.min(arrival_s).min(timer_s).min(leap_s);
             if next_s > self.now_s {
                 self.clock.advance_to(next_s);
                 self.now_s = next_s;
                 wakes_at_this_instant = 0;
             }
-            if next_s == second_s {
+            if next_s == leap_s {
+                let by = self.clock.leap();
+                node.handle_step(by, self.clock.reading());
+            } else if next_s == second_s {
                 if self.second == end {
                     return;
                 }

@@ -5,6 +5,7 @@
 
 mod adversaries;
 mod interval;
+mod leap;
 mod nts;
 mod scenarios;
 mod snapshot;

@@ -7,6 +7,7 @@
 
 mod image;
 mod kernel;
+mod leap;
 mod machine;
 mod subject;
 mod truth;
@@ -72,6 +73,10 @@ const EXPERIMENTS: &[Experiment] = &[
     Experiment { name: "kernel clock", is_exact: true, run: kernel_clock },
     Experiment { name: "chronyd in a guest", is_exact: true, run: chronyd },
     Experiment { name: "noonmarkd in a guest", is_exact: true, run: noonmarkd },
+    Experiment { name: "leap second by the kernel", is_exact: false, run: leap::kernel },
+    Experiment { name: "leap second by a step", is_exact: false, run: leap::step },
+    Experiment { name: "leap second by a slew", is_exact: false, run: leap::slew },
+    Experiment { name: "leap second smeared", is_exact: false, run: leap::smear },
 ];
 
 /// Boots the guests.

@@ -60,6 +60,8 @@ faults! {
     "WC-13" TakesLongHeld "an answer held for more than 4 s is believed";
     "WC-17" NoChance "intervals are not stretched";
     "WC-27" ObeysCryptoNak "a crypto-NAK ends the association";
+    "WC-29" BelievesOne "one source that announces a leap second is enough";
+    "WC-30" AppliesAgain "a leap second is applied whenever its instant comes";
     "WC-31" WaitsLong "answers are taken for a minute";
     "KD-02" IgnoresDeny "a proven DENY is ignored";
     "KD-03" IgnoresRate "RATE is ignored";

@@ -14,6 +14,7 @@ mod interleaved;
 mod kept;
 mod keys;
 mod kisses;
+mod leap;
 mod pace;
 mod ports;
 mod requests;
@@ -38,6 +39,7 @@ pub const CHECKS: &[&[Check<Lab>]] = &[
     pace::CHECKS,
     interleaved::CHECKS,
     ports::CHECKS,
+    leap::CHECKS,
 ];
 
 /// The faults.

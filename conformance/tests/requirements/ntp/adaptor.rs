@@ -300,6 +300,9 @@ impl Adaptor {
             Fault::SetInTheFuture if read.is_time() => {
                 set_time(&mut header, REFERENCE, transmit.wrapping_add(1 << 32));
             }
+            Fault::AnnouncesInMarch if END_OF_MARCH.contains(&(transmit >> 32)) => {
+                header[0] = header[0] & 0x3f | 0x40;
+            }
             Fault::NoNoise if read.precision() == -10 => {
                 set_time(&mut header, RECEIVE, receive & !0x3f_ffff);
                 set_time(&mut header, TRANSMIT, transmit & !0x3f_ffff);
@@ -492,6 +495,8 @@ const ORIGIN: usize = 24;
 const RECEIVE: usize = 32;
 const TRANSMIT: usize = 40;
 
+/// 2029-03-31, in seconds since 1900.
+const END_OF_MARCH: std::ops::Range<u64> = 4_078_598_400..4_078_684_800;
 /// 2^31 s since 1970, in seconds of era 1.
 const YEAR_2038: u64 = 61_505_152;
 

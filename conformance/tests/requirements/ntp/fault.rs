@@ -87,6 +87,7 @@ faults! {
     "WS-20" NoNoise "bits below the precision are zero";
     "WS-21" ReceivesAtZero "receive may be zero";
     "WS-22" LongVersion2 "answers of version 2 have four octets more";
+    "WS-23" AnnouncesInMarch "a leap second is announced at the end of March";
     "WS-26" RemembersClients "something is kept of every client";
     "KD-11" RateSaysSynchronised "a kiss RATE has leap 0";
     "KD-12" KissesEverybody "every request over the limit gets a kiss";

@@ -7,6 +7,7 @@ mod fault;
 mod fields;
 mod kiss;
 mod lab;
+mod leap;
 mod memory;
 mod nts;
 mod octets;
@@ -20,8 +21,15 @@ use crate::{FaultKind, Lab};
 pub use fault::Fault;
 
 /// The checks, section by section.
-pub const CHECKS: &[&[Check<Lab>]] =
-    &[fields::CHECKS, nts::CHECKS, cookies::CHECKS, wire::CHECKS, kiss::CHECKS, era::CHECKS];
+pub const CHECKS: &[&[Check<Lab>]] = &[
+    fields::CHECKS,
+    nts::CHECKS,
+    cookies::CHECKS,
+    wire::CHECKS,
+    kiss::CHECKS,
+    era::CHECKS,
+    leap::CHECKS,
+];
 
 /// The faults.
 pub const FAULTS: &[check::Fault<FaultKind>] = fault::FAULTS;
