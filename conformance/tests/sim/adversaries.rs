@@ -1,6 +1,6 @@
 //! What an attacker can do to the clock, and that what is published about its error stays true meanwhile.
 //!
-//! Two kinds. Packets that prove nothing must change nothing: a run with the attacker equals the run without, bit for bit. Lying
+//! Two kinds. Packets that prove nothing must change nothing: a run with the attacker equals the run without, to 10 ns. Lying
 //! servers in the minority, and somebody on a path who delays packets, can do harm within bounds: in every run true time stays
 //! inside the published interval, and the interval stays short. The numbers A-… are those of the list of threats.
 
