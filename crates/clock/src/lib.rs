@@ -6,7 +6,8 @@
 //! 1. It is put on the time of the undisciplined oscillator (`ledger`), so that our own corrections never disturb what is learned.
 //! 2. Its round trip teaches what the way to the server is like (`path`): the least delay, how much queueing there is and on which
 //!    side (`track`), and whether the way has changed.
-//! 3. It bounds where the truth can be (`bounds`), and the sources' bounds decide who is right (`selection`).
+//! 3. It bounds where the truth can be (`bounds`) and how fast that can move while the oscillator is unknown (`rates`), and the sources'
+//!    bounds decide who is right (`selection`).
 //! 4. Those followed feed one estimate of offset and frequency (`bank`): estimators that differ in how fast they let the oscillator
 //!    wander, believed by how well they foresee. Each way's unknowable bias is part of the estimate, so several ways help each other
 //!    and a change of way does not blind it.
