@@ -40,6 +40,16 @@ pub struct Arguments {
     /// Play one role, as the launcher asks.
     #[arg(long, hide = true, value_parser = role)]
     pub role: Option<Role>,
+
+    /// Test builds only: have these roles try something, once they serve.
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "ROLES:ATTEMPT")]
+    pub probe: Option<String>,
+
+    /// Test builds only: leave the roles their system calls.
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, requires = "probe")]
+    pub unfiltered: bool,
 }
 
 /// Where the configuration is looked for if nothing is said.

@@ -15,7 +15,9 @@
 //!            └── observe   status socket                 ◄── counter pages ◄───────────┘
 //! ```
 //!
-//! Deliberately absent: confining the roles (each process is where its confinement will be), any opinion on the time (that is
+//! What each role gives up before it begins is in `confinement`.
+//!
+//! Deliberately absent: any opinion on the time (that is
 //! `noonmark-clock`'s), and any state that must survive a role: whatever ends is started again and told everything anew.
 #![forbid(unsafe_code)]
 
@@ -34,6 +36,8 @@ mod ntp;
 mod observe;
 pub mod once;
 pub mod output;
+#[cfg(debug_assertions)]
+pub mod probe;
 pub mod role;
 mod sources;
 pub mod station;

@@ -12,6 +12,13 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
+    #[cfg(debug_assertions)]
+    if let Some(attempt) = &arguments.probe
+        && let Err(failure) = noonmarkd::probe::request(attempt, arguments.unfiltered)
+    {
+        output::complain(&failure);
+        return failure.status.into();
+    }
     let result = match arguments.role {
         Some(role) => match station::play(role) {
             // The launcher hears why a role ends and logs it; only who started one by hand has to be told here.

@@ -260,7 +260,10 @@ impl Station {
             return Err(Failure::new(Status::Internal, "a role that has given up nothing").into());
         }
         confinement::settle(self.role, &self.settings);
-        self.tell(&Message::Ready { generation: self.generation }, &[])
+        self.tell(&Message::Ready { generation: self.generation }, &[])?;
+        #[cfg(debug_assertions)]
+        crate::probe::attempt(self.role);
+        Ok(())
     }
 
     fn hear(&mut self, wait: bool) -> Result<Option<Incoming>, Ending> {

@@ -6,6 +6,7 @@
 //! | [`filter`], `calls` | system calls (seccomp) |
 //! | [`landlock`] | files, TCP ports, signals to others |
 //! | [`limits`] | descriptors, processes, lengths of files |
+//! | `probe` | nothing: it tries what must not be possible, in test builds |
 //! | [`resolver`] | nothing: it says what the system's resolver needs to be left |
 //!
 //! Which process gives up what is the caller's to say. Nothing here can be taken back, and all of it is inherited.
@@ -15,4 +16,6 @@ pub mod filter;
 pub mod identity;
 pub mod landlock;
 pub mod limits;
+#[cfg(debug_assertions)]
+pub mod probe;
 pub mod resolver;

@@ -3,7 +3,7 @@
 //! Each cell pairs one client with one server in two namespaces of its own and tells figures; all cells run at the
 //! same time, most of them waiting. `target/interop.json` has the rows once more, for programs.
 
-mod authority;
+pub(crate) mod authority;
 mod cells;
 mod client;
 mod credentials;

@@ -10,6 +10,8 @@ mod apt;
 mod bench;
 mod build;
 mod child;
+#[cfg(debug_assertions)]
+mod contain;
 mod fuzz;
 mod guests;
 mod interop;
@@ -44,6 +46,9 @@ enum Chore {
     Bench(bench::Arguments),
     /// Write docs/requirements.md from a run of the requirement checks
     Requirements,
+    /// Write the table of SECURITY.md from a run of the attempts
+    #[cfg(debug_assertions)]
+    Contain,
     /// Build the programs as they are shipped, with their bill of materials and digests
     Dist(supply::DistArguments),
     /// Print the bill of materials of the shipped programs (CycloneDX, JSON)
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Requirements => requirements::write(),
+        #[cfg(debug_assertions)]
+        Chore::Contain => contain::write(),
         Chore::Dist(arguments) => supply::dist(&arguments),
         Chore::Sbom => supply::print_bill(),
         Chore::Peers => peers::show(),

@@ -69,6 +69,14 @@ const STAGES: &[Stage] = &[
         run: sim::run,
     },
     Stage { name: "fuzz", budget: 4, about: "fuzz targets, each for a while", run: fuzz::run },
+    // The attempts are in test builds alone, and this program with them.
+    #[cfg(debug_assertions)]
+    Stage {
+        name: "contain",
+        budget: 3,
+        about: "forbidden calls from inside every role",
+        run: crate::contain::run,
+    },
     Stage {
         name: "interop",
         budget: 6,

@@ -1,5 +1,6 @@
 //! One role as the launcher sees it: a process that may end at any time and is then started again.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
@@ -151,7 +152,7 @@ impl RoleProcess {
     pub fn start(&mut self, now: Mono) -> Result<(), Failure> {
         debug_assert!(self.running.is_none(), "{} runs already", self.role);
         let started = pair::pair().and_then(|(ours, theirs)| {
-            let child = process::spawn_self(&[ROLE_ARGUMENT, self.role.name()], theirs.as_fd())?;
+            let child = process::spawn_self(&self.arguments(), theirs.as_fd())?;
             Ok(Running {
                 child,
                 link: Link::new(ours),
@@ -180,6 +181,13 @@ impl RoleProcess {
                 ))
             }
         }
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let arguments: [OsString; 2] = [ROLE_ARGUMENT.into(), self.role.name().into()];
+        #[cfg(debug_assertions)]
+        let arguments = arguments.into_iter().chain(crate::probe::arguments());
+        arguments.into_iter().collect()
     }
 
     /// Says something to the process, if there is one. A process that is gone or does not listen is ended: it will be reaped.
