@@ -158,7 +158,7 @@ fn upper_tail(x: f64) -> f64 {
 
 #[test]
 fn every_law_is_a_probability() {
-    for number in 0..SHARES.len() {
+    for (number, share) in SHARES.into_iter().enumerate() {
         for above in [0.0, 0.01, 0.3, 1.0, 4.0, 30.0] {
             let mut path = seen(0.02, 1e-3, 1e-3, 100, 5);
             path.believe(only(number));
@@ -168,7 +168,7 @@ fn every_law_is_a_probability() {
             let evidence = |e: f64| law.product_with_gaussian(e, narrow).evidence;
             let reach = law.half_s + 10.0 * law.stamp_s;
             let mass = integral(-reach, reach, 40_000, evidence);
-            let what = format!("share {}, above {above}", SHARES[number]);
+            let what = format!("share {share}, above {above}");
             assert!((mass - 1.0).abs() < 1e-3, "{what}: {mass}");
             for part in [-1.0, -0.9, -0.3, 0.0, 0.5, 0.99, 1.0] {
                 let e = part * law.half_s;
