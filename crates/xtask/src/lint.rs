@@ -48,6 +48,11 @@ pub fn run(wish: &Wish) -> Tally {
                 unit_file::Verdict::Told(told) => tally.record(UNIT, told),
                 unit_file::Verdict::NotAsked(reason) => tally.record_not_run(UNIT, reason),
             }
+            const EXPOSED: &str = "the shipped unit exposes little, and what it does is explained";
+            match unit_file::exposure() {
+                unit_file::Verdict::Told(told) => tally.record(EXPOSED, told),
+                unit_file::Verdict::NotAsked(reason) => tally.record_not_run(EXPOSED, reason),
+            }
         }
     }
     supply::check(&mut tally);

@@ -109,13 +109,6 @@ impl Filter {
         self
     }
 
-    /// Setting a clock, where the process has the right.
-    #[must_use]
-    pub fn with_setting_clocks(mut self) -> Self {
-        self.allow(libc::SYS_clock_settime);
-        self
-    }
-
     /// Being told when somebody sets the clock.
     #[must_use]
     pub fn with_timers(mut self) -> Self {

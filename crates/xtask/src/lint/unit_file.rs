@@ -22,6 +22,35 @@ pub fn check(target: &Path) -> Verdict {
     Verdict::Told(verify(target))
 }
 
+/// Has systemd-analyze say how exposed the service is: at most 2.0 of 10, with every mark against it explained in the manual.
+pub fn exposure() -> Verdict {
+    if !apt::is_there("systemd-analyze") {
+        return Verdict::NotAsked("this machine has no systemd-analyze");
+    }
+    Verdict::Told(expose())
+}
+
+fn expose() -> Result<(), String> {
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=yes", "--no-pager", "--threshold=20"]);
+    analyze.arg(workspace::root().join("crates/noonmarkd/dist").join(NAME));
+    let told = child::output(Duration::from_secs(60), &analyze)?;
+    let manual = workspace::root().join("docs/daemon.md");
+    let manual =
+        std::fs::read_to_string(&manual).map_err(|e| format!("{}: {e}", manual.display()))?;
+    // As a table has to write it.
+    let is_explained = |mark: &str| manual.contains(&format!("`{}`", mark.replace('|', "\\|")));
+    let unexplained = marks(&told).filter(|mark| !is_explained(mark));
+    super::verdict(
+        unexplained.map(|mark| format!("docs/daemon.md does not explain {mark}")).collect(),
+    )
+}
+
+/// What systemd holds against the unit.
+fn marks(told: &str) -> impl Iterator<Item = &str> {
+    told.lines().filter_map(|line| line.strip_prefix('✗')?.split_whitespace().next())
+}
+
 fn verify(target: &Path) -> Result<(), String> {
     let shipped = workspace::root().join("crates/noonmarkd/dist").join(NAME);
     let text =
