@@ -339,7 +339,7 @@ fn filter_of(role: Role, settings: &Settings) -> Filter {
     let basics = Filter::new(unknown).with_traps().with_basics();
     let own = match role {
         Role::Warden if settings.clock.mode == ClockMode::Keep => {
-            basics.with_files().with_discipline()
+            basics.with_files().with_discipline().with_timers()
         }
         Role::Warden => basics.with_files(),
         Role::Ntp => basics.with_datagrams(),
