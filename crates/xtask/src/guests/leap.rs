@@ -41,7 +41,8 @@ fn live(place: &Place<'_>, way: &str) -> Result<Vec<Promise>, String> {
         counter_khz: None,
         wire: None,
         page: None,
+        is_exact: false,
     };
-    let console = machine.boot(place.target)?.finish(Duration::from_secs(150))?;
+    let console = machine.boot(place.target)?.finish(Duration::from_secs(240))?;
     super::promises(&console)
 }

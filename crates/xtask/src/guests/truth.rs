@@ -115,6 +115,7 @@ impl Wired<'_> {
             counter_khz: Some(counter_khz),
             wire: Some(Wire { mine: desk.0.join("b"), theirs: desk.0.join("a") }),
             page: Some(desk.0.join("page")),
+            is_exact: true,
         };
         let mut guest = machine.boot(target)?;
         let console = guest.finish(self.limit)?;
