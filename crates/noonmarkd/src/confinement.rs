@@ -44,7 +44,14 @@ pub fn identity(settings: &Settings) -> Result<Option<Identity>, Failure> {
     };
     let found = match &settings.daemon.user {
         Account::Number(number) => Identity { user: *number, group: *number },
-        Account::Usual => look(Account::USUAL)?.unwrap_or(NAMELESS),
+        Account::Usual => {
+            let usual = look(Account::USUAL)?.unwrap_or(NAMELESS);
+            // In a container of an ordinary user root may be the only one there is.
+            if !usual.is_there() {
+                return Ok(None);
+            }
+            usual
+        }
         Account::Named(name) => look(name)?.ok_or_else(|| {
             let reason = format_args!(
                 "daemon.user: there is no account {name:?} in /etc/passwd; accepted is the name of one, or a number"
@@ -65,7 +72,7 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
         return Ok(());
     }
     let mut lacking = missing();
-    if identity.is_some_and(|identity| identity.user == 0) {
+    if identity.map_or_else(process::effective_uid, |identity| identity.user) == 0 {
         lacking = lacking.with(Part::User);
     }
     refuse(lacking)
@@ -339,9 +346,9 @@ fn filter_of(role: Role, settings: &Settings) -> Filter {
     let basics = Filter::new(unknown).with_traps().with_basics();
     let own = match role {
         Role::Warden if settings.clock.mode == ClockMode::Keep => {
-            basics.with_files().with_discipline().with_timers()
+            basics.with_files().with_timers().with_discipline().with_timers()
         }
-        Role::Warden => basics.with_files(),
+        Role::Warden => basics.with_files().with_timers(),
         Role::Ntp => basics.with_datagrams(),
         Role::Ke => basics.with_events().with_accepting(),
         Role::Observe => basics.with_accepting(),

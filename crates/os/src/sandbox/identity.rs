@@ -47,6 +47,15 @@ impl Identity {
         }
     }
 
+    /// Whether this machine, or the container that this process is in, has such a user and group: a user namespace has those it was given.
+    #[must_use]
+    pub fn is_there(self) -> bool {
+        // Without the files there are no namespaces.
+        let is_in =
+            |file: &str, id| std::fs::read_to_string(file).map_or(true, |map| is_mapped(&map, id));
+        is_in("/proc/self/uid_map", self.user) && is_in("/proc/self/gid_map", self.group)
+    }
+
     /// Takes this identity on, for good, with all of the process: call it before there are threads. Capabilities are left as they are, so that those
     /// no longer wanted are given up afterwards ([`caps::keep_only`]).
     ///
@@ -65,6 +74,19 @@ impl Identity {
         crate::checked(unsafe { libc::setresuid(user, user, user) })?;
         Ok(())
     }
+}
+
+/// Whether a line of the text of `/proc/PID/uid_map` has `id`: first here, first outside, how many.
+fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) =
+            (numbers.next(), numbers.next(), numbers.next())
+        else {
+            return false;
+        };
+        (first..first.saturating_add(count)).contains(&id.into())
+    })
 }
 
 /// Gives up every capability but `kept`, in all sets, and makes sure that nothing gains any.
@@ -95,5 +117,24 @@ mod tests {
         check("short", None);
         check("all", None);
         check("", None);
+    }
+
+    #[test]
+    fn a_container_has_the_users_it_was_given() {
+        let whole = "         0          0 4294967295\n";
+        let one = "         0       1000          1\n";
+        let some = "0 100000 65536\n70000 1000 1\n";
+        for (map, id, expected) in [
+            (whole, 65_523, true),
+            (one, 0, true),
+            (one, 65_523, false),
+            (some, 65_535, true),
+            (some, 65_536, false),
+            (some, 70_000, true),
+            ("", 0, false),
+            ("nonsense", 0, false),
+        ] {
+            assert_eq!(is_mapped(map, id), expected, "{id} in {map}");
+        }
     }
 }
