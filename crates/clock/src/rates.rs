@@ -60,6 +60,23 @@ impl Rates {
             ..Motion::unknown(surprise)
         }
     }
+
+    /// How bounds move: as known, or, where the answers contradict that, by both, for either may be wrong; by these while nothing is known.
+    ///
+    /// What is known was learned from all who were followed, and a liar among them may have bent it.
+    pub(crate) fn motion_with(&self, known: Option<Motion>, surprise: f64) -> Motion {
+        let Some(known) = known else { return self.motion(surprise) };
+        if self.as_bounds().contain(known.frequency) {
+            return known;
+        }
+        let slowest = self.slowest.min(known.frequency);
+        let fastest = self.fastest.max(known.frequency);
+        Motion {
+            frequency: f64::midpoint(slowest, fastest),
+            surprise: (fastest - slowest) / 2.0 + surprise,
+            ..known
+        }
+    }
 }
 
 impl From<Bounds> for Rates {
@@ -76,6 +93,7 @@ mod tests {
     use super::*;
 
     const MOST: f64 = 0.1;
+    const SURPRISE: f64 = 1e-6;
 
     /// Answers every `step_s` with this half-width, of an oscillator that is off by `frequency`; errors at the ends of what may be.
     fn learned(frequency: f64, step_s: f64, half_s: f64, count: u32) -> Rates {
@@ -110,6 +128,33 @@ mod tests {
         assert!((width(1) - 2.0 * MOST).abs() < 1e-12);
         assert!(width(2) < 7e-5, "{}", width(2));
         assert!(width(10) < width(2) / 5.0, "{}", width(10));
+    }
+
+    #[test]
+    fn bounds_move_as_known_and_by_the_answers_too_where_they_contradict_it() {
+        let rates = Rates { slowest: -2e-6, fastest: 4e-6, since: None };
+        let known = |frequency| Motion {
+            frequency,
+            frequency_sigma: 1e-8,
+            wander: 0.0,
+            sigmas: Motion::SIGMAS,
+            ..Motion::unknown(SURPRISE)
+        };
+        // Where the truth can be after 1000 s at the slowest and at the fastest, ms.
+        let check = |known: Motion, low_ms: f64, high_ms: f64| {
+            let motion = rates.motion_with(Some(known), SURPRISE);
+            let found = Bounds::around(0.0, 0.0, 0.0).at(1000.0, &motion);
+            let off = (found.low_s * 1e3 - low_ms).abs().max((found.high_s * 1e3 - high_ms).abs());
+            assert!(off < 1e-9, "{known:?}: {found:?}");
+        };
+        check(known(0.0), -1.04, 1.04);
+        check(known(4e-6), 2.96, 5.04);
+        check(known(1.6e-5), -3.04, 17.04);
+        check(known(-1e-5), -11.04, 5.04);
+        let unknown = rates.motion_with(None, SURPRISE);
+        assert!(
+            (unknown.frequency - 1e-6).abs() < 1e-12 && (unknown.surprise - 4e-6).abs() < 1e-12
+        );
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Record {
                 .as_seconds_f64();
         let fresh = Bounds::around(measured.offset_s, half_s, measured.at_s);
         self.rates.learn(fresh, *surprise, *most);
-        let motion = known.unwrap_or_else(|| self.rates.motion(*surprise));
+        let motion = self.rates.motion_with(*known, *surprise);
         let before = self.bounds.map(|bounds| bounds.at(measured.at_s, &motion));
         // A server whose answers contradict each other is believed for the last one only.
         let bounds = before.and_then(|before| before.intersect(fresh)).unwrap_or(fresh);

@@ -11,7 +11,7 @@ use crate::selection::{Rules, Selection, SourceState, Voice, majority_of, select
 #[derive(Clone, Debug)]
 pub(super) struct Published {
     bounds: Bounds,
-    /// How fast that can move while nothing is known of the oscillator but what answers show.
+    /// How fast that can move, as far as answers alone show.
     rates: Rates,
     /// Whose word it was.
     deciding: Vec<SourceId>,
@@ -21,7 +21,7 @@ impl Keeper {
     /// Where the truth is at this oscillator time; `None` before anybody said so.
     pub(super) fn bounds_at(&self, raw_s: f64) -> Option<Bounds> {
         let published = self.published.as_ref()?;
-        let motion = self.known_motion().unwrap_or_else(|| published.rates.motion(self.surprise()));
+        let motion = published.rates.motion_with(self.known_motion(), self.surprise());
         Some(published.bounds.at(raw_s, &motion))
     }
 
@@ -67,7 +67,7 @@ impl Keeper {
     /// How the bounds of one source move.
     pub(super) fn motions(&self) -> impl Fn(&Record) -> Motion + use<> {
         let (known, surprise) = (self.known_motion(), self.surprise());
-        move |source| known.unwrap_or_else(|| source.rates.motion(surprise))
+        move |source| source.rates.motion_with(known, surprise)
     }
 
     /// What a source has to know to learn from an answer.
@@ -95,15 +95,15 @@ impl Keeper {
         }
         let Some(found) = selection.bounds else { return };
         let motion_of = self.motions();
+        let rates = self.rates(raw_s, &selection.deciding);
         let fresh = match self.known_motion() {
-            Some(motion) => found.at(raw_s, &motion),
+            known @ Some(_) => found.at(raw_s, &rates.motion_with(known, self.surprise())),
             // Sources were compared as if the crystal were an ordinary one.
             None => {
                 let now = self.voices(raw_s, |source| source.bounds_at(raw_s, &motion_of(source)));
                 majority_of(&now, &selection.deciding).unwrap_or(found.at(raw_s, &self.motion()))
             }
         };
-        let rates = self.rates(raw_s, &selection.deciding);
         let before = self.bounds_at(raw_s);
         let gap_s = before.map_or(f64::NEG_INFINITY, |before| before.gap_s(fresh));
         let said_so = self.published.as_ref().map_or(&[][..], |published| &published.deciding);
@@ -142,10 +142,13 @@ impl Keeper {
         };
         let own = self.published.as_ref().filter(|_| self.updates_since_anew >= SETTLED);
         let own = own.and_then(|_| self.bounds_at(common_s));
-        let motion = self.motion();
-        let selection =
-            select(&self.voices(raw_s, |source| source.bounds_at(common_s, &motion)), &rules, own);
-        if selection.bounds.is_some() || self.known_motion().is_some() {
+        let (known, believed, motion_of) = (self.known_motion(), self.motion(), self.motions());
+        let voices = self.voices(raw_s, |source| {
+            let motion = if known.is_some() { motion_of(source) } else { believed };
+            source.bounds_at(common_s, &motion)
+        });
+        let selection = select(&voices, &rules, own);
+        if selection.bounds.is_some() || known.is_some() {
             return selection;
         }
         // Nobody agrees if the crystal is an ordinary one. It may be another, if their own answers show that.
