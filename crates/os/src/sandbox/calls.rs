@@ -162,7 +162,7 @@ impl Filter {
 
     fn memory(&mut self) {
         let not_executable = |at: u32| vec![vec![has(at, libc::PROT_EXEC.cast_unsigned(), 0)]];
-        self.allow_if(libc::SYS_mmap, not_executable(2), Verdict::Kill);
+        self.allow_if(MMAP, not_executable(2), Verdict::Kill);
         self.allow_if(libc::SYS_mprotect, not_executable(2), Verdict::Kill);
     }
 
@@ -222,7 +222,7 @@ impl Filter {
         }
         // The same calls as for a descriptor, which has no name.
         let nameless = |at| vec![vec![has(at, EMPTY_PATH, EMPTY_PATH), not_here()]];
-        self.allow_if(libc::SYS_newfstatat, nameless(3), Verdict::Refuse(EACCES));
+        self.allow_if(NEWFSTATAT, nameless(3), Verdict::Refuse(EACCES));
         self.allow_if(libc::SYS_statx, nameless(2), Verdict::Refuse(EACCES));
     }
 
@@ -240,6 +240,16 @@ fn not_here() -> Condition {
 const EMPTY_PATH: u32 = libc::AT_EMPTY_PATH.cast_unsigned();
 /// The kind of a socket without its flags.
 const TYPE: u32 = 0xf;
+
+/// The same calls have other names on 32-bit machines, where no filter is installed.
+#[cfg(target_pointer_width = "64")]
+const MMAP: c_long = libc::SYS_mmap;
+#[cfg(not(target_pointer_width = "64"))]
+const MMAP: c_long = libc::SYS_mmap2;
+#[cfg(target_pointer_width = "64")]
+const NEWFSTATAT: c_long = libc::SYS_newfstatat;
+#[cfg(not(target_pointer_width = "64"))]
+const NEWFSTATAT: c_long = libc::SYS_fstatat64;
 
 const BASICS: &[c_long] = &[
     libc::SYS_brk,
@@ -355,7 +365,7 @@ const LOOKING: &[c_long] = &[
     libc::SYS_faccessat2,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_lstat,
-    libc::SYS_newfstatat,
+    NEWFSTATAT,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_readlink,
     libc::SYS_readlinkat,

@@ -16,12 +16,13 @@ pub enum Limit {
 }
 
 impl Limit {
-    fn resource(self) -> libc::__rlimit_resource_t {
+    /// Its number, which C libraries do not agree on the type of.
+    fn resource(self) -> libc::c_int {
         match self {
-            Self::Core => libc::RLIMIT_CORE,
-            Self::Descriptors => libc::RLIMIT_NOFILE,
-            Self::FileLength => libc::RLIMIT_FSIZE,
-            Self::Processes => libc::RLIMIT_NPROC,
+            Self::Core => libc::RLIMIT_CORE as libc::c_int,
+            Self::Descriptors => libc::RLIMIT_NOFILE as libc::c_int,
+            Self::FileLength => libc::RLIMIT_FSIZE as libc::c_int,
+            Self::Processes => libc::RLIMIT_NPROC as libc::c_int,
         }
     }
 
@@ -32,10 +33,10 @@ impl Limit {
     pub fn lower_to(self, most: u64) -> io::Result<()> {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `limit` is writable and laid out as the kernel's.
-        crate::checked(unsafe { libc::getrlimit(self.resource(), &raw mut limit) })?;
+        crate::checked(unsafe { libc::getrlimit(self.resource() as _, &raw mut limit) })?;
         let most = limit.rlim_max.min(most as libc::rlim_t);
         let lower = libc::rlimit { rlim_cur: most, rlim_max: most };
         // SAFETY: `lower` is live and laid out as the kernel's.
-        crate::checked(unsafe { libc::setrlimit(self.resource(), &raw const lower) }).map(drop)
+        crate::checked(unsafe { libc::setrlimit(self.resource() as _, &raw const lower) }).map(drop)
     }
 }

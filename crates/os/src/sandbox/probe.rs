@@ -107,7 +107,7 @@ attempts! {
     "signal-role", "signal another role", NOBODY, true, || neighbours(|them| call(libc::SYS_kill, [them, 0, 0, 0, 0]));
     "signal-thread", "signal a thread of another role", NOBODY, true, || neighbours(|them| call(libc::SYS_tgkill, [them, them, 0, 0, 0]));
     "pidfd", "get hold of another process", NOBODY, false, || call(libc::SYS_pidfd_open, [launcher(), 0, 0, 0, 0]);
-    "trace", "trace another process", NOBODY, true, || call(libc::SYS_ptrace, [libc::PTRACE_SEIZE.into(), launcher(), 0, 0, 0]);
+    "trace", "trace another process", NOBODY, true, || call(libc::SYS_ptrace, [(libc::PTRACE_SEIZE as c_int).into(), launcher(), 0, 0, 0]);
     "peek", "read another process's memory", NOBODY, true, peek;
     "set-user", "become root", NOBODY, true, || call(libc::SYS_setuid, [0, 0, 0, 0, 0]);
     "set-groups", "take on groups", NOBODY, true, || call(libc::SYS_setgroups, [0, 0, 0, 0, 0]);
