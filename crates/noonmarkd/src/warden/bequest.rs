@@ -25,7 +25,7 @@ pub struct Bequest {
 impl Bequest {
     /// The words of a page.
     #[must_use]
-    pub fn to_words(&self) -> Vec<u64> {
+    pub fn to_words(self) -> Vec<u64> {
         let mut to = Writer(Zeroizing::new(Vec::new()));
         let instant = |at: Option<Mono>| at.unwrap_or_default().0.to_be_bytes();
         to.put(&self.local.began.0.to_be_bytes());

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn what_is_left_is_taken_once() {
         let mut store = Store::new(FaultyFolder::new());
-        let mut take = |store: &mut Store<FaultyFolder>| {
+        let take = |store: &mut Store<FaultyFolder>| {
             KEYS.take(store).expect("good").map(|content| content.to_vec())
         };
         assert_eq!(take(&mut store), None);
