@@ -183,7 +183,7 @@ impl Guard {
         self.account(now.mono);
         let verdict = match request.adjustment {
             Adjustment::Step(by) => self.step(by, request.facts, wall),
-            Adjustment::Rate(rate) => self.run_at(rate, request.facts),
+            Adjustment::Rate(rate) => self.run_at(rate, request.facts, wall),
             Adjustment::Status(status) => self.promise(&status, request.facts, wall),
         };
         // Lying about this only narrows it.
@@ -294,6 +294,7 @@ impl Guard {
         if would_be < floor {
             return Err(Rule::BeforeFloor { floor, would_be });
         }
+        self.is_in_era(would_be)?;
         let exempt = !self.boot_step_used
             && self.rules.boot_step.is_some_and(|largest| by.abs() <= largest.abs());
         if !exempt {
@@ -315,13 +316,14 @@ impl Guard {
         Ok(())
     }
 
-    fn run_at(&mut self, rate: Frequency, facts: Facts) -> Result<(), Rule> {
+    fn run_at(&mut self, rate: Frequency, facts: Facts, wall: UnixTime) -> Result<(), Rule> {
         let largest = self.rules.largest_rate();
         if rate.abs() > largest {
             return Err(Rule::FastRate { largest });
         }
         if self.excess(rate) > 0.0 {
             self.enough(facts)?;
+            self.is_in_era(wall)?;
             self.affords(rate)?;
         } else {
             self.rest = rate;
@@ -357,6 +359,7 @@ impl Guard {
             self.enough(facts)?;
         }
         if status.synchronised {
+            self.is_in_era(wall)?;
             self.recording = Some(wall);
         }
         Ok(())
@@ -365,6 +368,13 @@ impl Guard {
     fn enough(&self, facts: Facts) -> Result<(), Rule> {
         let least = self.rules.least_agreeing;
         if facts.agreeing >= least { Ok(()) } else { Err(Rule::FewSources { least }) }
+    }
+
+    /// Of the times that packets may mean by the same octets this is the one that follows the floor.
+    fn is_in_era(&self, would_be: UnixTime) -> Result<(), Rule> {
+        let floor = self.floor();
+        let end = UnixTime { seconds: floor.seconds.saturating_add(ERA_S), ..floor };
+        if would_be < end { Ok(()) } else { Err(Rule::OtherEra { end, would_be }) }
     }
 
     /// Whether the budgets have room for a correction.
@@ -566,6 +576,9 @@ const DAY_SLOT: Duration = Duration::from_secs(15 * 60);
 const SHORTEST: Duration = Duration::from_secs(3);
 /// How late the end of a fast rate may come without anything being overspent.
 const RESERVE: Duration = Duration::from_secs(1);
+/// Packets count the seconds modulo this (RFC 5905 §6). So of all times a packet may mean just one lies between the floor and this much
+/// later: the right one, if the floor is less than an era old. Less a year, so that what is a little before the end is not slewed beyond it.
+const ERA_S: i64 = (1 << 32) - 365 * 86_400;
 /// A leap second is stepped no later than this.
 const LEAP_WITHIN: Span = Span::from_seconds(2);
 /// The version in which no leap second was noted, and is still read.

@@ -557,10 +557,10 @@ impl Keeper {
         let frequency =
             Frequency::from_ratio(estimate.frequency).clamp_to(self.settings.max_frequency);
         let slews_leap = self.slews_leap(now);
-        if self.may_step
-            && !slews_leap
-            && self.settings.steps.steps(error, self.updates_since_step.saturating_sub(1))
-        {
+        let is_far = error.abs() > self.settings.largest_slewed;
+        let steps = self.settings.steps.steps(error, self.updates_since_step.saturating_sub(1));
+        // What is too far for a slew is a step by whatever rule: who refuses it says why.
+        if self.may_step && !slews_leap && (steps || is_far) {
             self.slew_ends = None;
             self.may_step = false;
             self.stepping = true;
@@ -568,6 +568,11 @@ impl Keeper {
             return;
         }
         let error_s = error.as_seconds_f64();
+        if is_far {
+            self.slew_ends = None;
+            self.adjust(Adjustment::Rate(frequency));
+            return;
+        }
         if self.last_update != Some(now.mono) && error_s.abs() < estimate.offset_sigma_s / 4.0 {
             // The end of a slew: what is left is less than is known.
             self.adjust(Adjustment::Rate(frequency));

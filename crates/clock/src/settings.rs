@@ -9,6 +9,8 @@ pub struct Settings {
     pub steps: StepRule,
     /// The fastest slew.
     pub max_slew: Frequency,
+    /// The largest error that is slewed. One beyond it is stepped, or not corrected at all.
+    pub largest_slewed: Span,
     /// Fewer sources that agree than this move nothing.
     pub min_sources: usize,
     /// A source whose time may be wrong by more than this is not followed.
@@ -41,12 +43,20 @@ impl StepRule {
     }
 }
 
+impl Settings {
+    /// A year would take twelve to be slewed at the fastest rate there is by default, so what is beyond it has other reasons than a clock
+    /// that runs badly.
+    pub const NEVER_SLEWED: Span = Span::from_seconds(365 * 86_400);
+}
+
 impl Default for Settings {
-    /// Steps more than a second in the first three updates, as the packaged configurations of chrony do; slews by at most 1/12.
+    /// Steps more than a second in the first three updates, as the packaged configurations of chrony do; slews by at most 1/12, and no more
+    /// than a year.
     fn default() -> Self {
         Self {
             steps: StepRule { threshold: Some(Span::from_seconds(1)), updates: Some(3) },
             max_slew: Frequency::from_ppm(83_333.0),
+            largest_slewed: Self::NEVER_SLEWED,
             min_sources: 1,
             authentication: Authentication::Prefer,
             max_distance: Span::from_seconds(3),

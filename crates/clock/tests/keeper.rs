@@ -457,6 +457,30 @@ fn a_refused_step_does_not_stop_it_for_ever() {
 }
 
 #[test]
+fn an_error_too_far_to_be_slewed_is_stepped_or_left() {
+    let settings = Settings { largest_slewed: Span::from_seconds(5), ..slewing() };
+    let mut world = World::new(settings, 20.0, 1e-4, &[GOOD]);
+    world.run(1000.0);
+    assert_eq!(world.steps, 1, "it is asked for, whatever the rule: another says no");
+    world.check(1e-3);
+    let mut world = World::new(settings, 20.0, 1e-4, &[GOOD]);
+    world.refuses = true;
+    world.run(100.0);
+    world.outputs.clear();
+    world.run(1000.0);
+    let asked = |is: fn(&Adjustment) -> bool| {
+        let mut adjustments = world.outputs.iter().filter_map(|output| match output {
+            Output::Adjust(adjustment) => Some(adjustment),
+            _ => None,
+        });
+        adjustments.any(is)
+    };
+    assert!(asked(|it| matches!(it, Adjustment::Step(_))), "{:?}", world.outputs);
+    assert!(!asked(|it| matches!(it, Adjustment::Rate(rate) if rate.as_ppm().abs() > 200.0)));
+    assert_eq!(world.outside, 0);
+}
+
+#[test]
 fn what_is_remembered_is_right_from_the_start() {
     let memory = Memory { frequency: Frequency::from_ppm(-100.0), skew: Frequency::from_ppm(0.1) };
     let mut world = World::remembering(Some(memory), Settings::default(), 0.0, 1e-4, &[GOOD]);

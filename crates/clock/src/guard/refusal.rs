@@ -56,6 +56,14 @@ pub enum Rule {
         /// What it would show.
         would_be: UnixTime,
     },
+    /// The clock would show a time an era or more after one that is known to be over, so it was the era that was wrong: the clock is more than
+    /// 68 years from the truth.
+    OtherEra {
+        /// Where the era ends that begins with the earliest time the clock may be set to.
+        end: UnixTime,
+        /// What it would show.
+        would_be: UnixTime,
+    },
     /// More would have been corrected in an hour than may be.
     HourSpent {
         /// What may be corrected in any hour.
@@ -86,6 +94,7 @@ impl Rule {
             Self::LeapTaken => "leap-taken",
             Self::FewSources { .. } => "few-sources",
             Self::BeforeFloor { .. } => "before-floor",
+            Self::OtherEra { .. } => "other-era",
             Self::HourSpent { .. } => "hour-spent",
             Self::DaySpent { .. } => "day-spent",
         }
@@ -114,6 +123,12 @@ impl fmt::Display for Rule {
             Self::FewSources { least } => write!(f, "it takes {least} sources that agree"),
             Self::BeforeFloor { floor, would_be } => {
                 write!(f, "it would show {would_be}, and it is known to be later than {floor}")
+            }
+            Self::OtherEra { end, would_be } => {
+                write!(
+                    f,
+                    "it would show {would_be}, and what servers say holds for times before {end} only; set it to within 68 years of the truth by hand"
+                )
             }
             Self::HourSpent { limit, used } => {
                 write!(f, "{} may be corrected in an hour, and {} were", Bare(*limit), Bare(*used))
@@ -210,6 +225,14 @@ mod tests {
             hour,
             Rule::BeforeFloor { floor: UnixTime::new(0, 0), would_be: UnixTime::new(-1, 0) },
             "refused to step the clock by +3600.000 s WHEN: it would show 1969-12-31T23:59:59.000000000Z, and it is known to be later than 1970-01-01T00:00:00.000000000Z",
+        );
+        check(
+            hour,
+            Rule::OtherEra {
+                end: UnixTime::new(4_294_967_296, 0),
+                would_be: UnixTime::new(6_000_000_000, 0),
+            },
+            "refused to step the clock by +3600.000 s WHEN: it would show 2160-02-18T10:40:00.000000000Z, and what servers say holds for times before 2106-02-07T06:28:16.000000000Z only; set it to within 68 years of the truth by hand",
         );
         check(
             fast,

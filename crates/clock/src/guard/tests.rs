@@ -68,6 +68,17 @@ fn each_rule_stands_against_what_breaks_it_and_nothing_else() {
     check(wild, &[rate(100_501.0)], "fast-rate");
     check(rules(), &[step(-9_999_999.0)], "permitted");
     check(rules(), &[step(-10_000_001.0)], "before-floor");
+    check(Rules { floor: UnixTime::EPOCH, ..rules() }, &[step(2_000_000_000.0)], "permitted");
+    let old = Rules { floor: UnixTime::new(WALL.seconds - ERA_S, 0), ..rules() };
+    check(old, &[step(-1.0)], "permitted");
+    check(old, &[rate(500.0)], "permitted");
+    check(old, &[rate(501.0)], "other-era");
+    check(old, &[synchronised()], "other-era");
+    let near_the_end = WALL.seconds + 2_000_000_000 - ERA_S;
+    for (floor, word) in [(near_the_end + 1, "permitted"), (near_the_end, "other-era")] {
+        let rules = Rules { floor: UnixTime::new(floor, 0), ..rules() };
+        check(rules, &[step(2_000_000_000.0)], word);
+    }
     let hourly = Rules { per_hour: Some(Span::from_seconds(10)), ..rules() };
     check(hourly, &[step(4.0), step(-6.0)], "permitted");
     check(hourly, &[step(4.0), step(-6.0), step(0.001)], "hour-spent");

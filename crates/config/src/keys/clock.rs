@@ -49,7 +49,8 @@ pub(super) const CLOCK: Table = Table {
             absent: "no limit",
             example: r#""1h""#,
             accepted: DURATION,
-            meaning: "No step is larger than this, either way.",
+            meaning: "No step is larger than this, either way, and a larger error is not slewed either: the clock is left as it is, the daemon goes on \
+                      and says why. Without it an error of more than a year is not slewed.",
             elsewhere: &["maxchange", "panic", "panicgate", "single-step-panic-threshold"],
         },
         Key {

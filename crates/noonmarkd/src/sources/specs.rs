@@ -67,6 +67,10 @@ pub fn keeper_settings(clock: &Clock) -> KeeperSettings {
     KeeperSettings {
         steps: StepRule { threshold: threshold.map(Span::from_duration), updates },
         max_slew: Frequency::from_ppm(clock.max_slew_ppm.into()),
+        largest_slewed: clock
+            .largest_step
+            .map_or(KeeperSettings::NEVER_SLEWED, Span::from_duration)
+            .min(KeeperSettings::NEVER_SLEWED),
         max_clock_error: Frequency::from_ppm(clock.max_clock_error_ppm.into()),
         min_sources: clock.min_sources as usize,
         max_distance: Span::from_duration(clock.max_distance),
@@ -165,6 +169,9 @@ mod tests {
         );
         assert_eq!(of("authentication = \"require\"").authentication, Authentication::Require);
         assert_eq!(of("max-slew = 500").max_slew, Frequency::from_ppm(500.0));
+        let hour = Span::from_seconds(3600);
+        assert_eq!(of("largest-step = \"1h\"").largest_slewed, hour);
+        assert_eq!(of("largest-step = \"500d\"").largest_slewed, KeeperSettings::NEVER_SLEWED);
         assert_eq!(of("max-clock-error = 15").max_clock_error, Frequency::from_ppm(15.0));
     }
 

@@ -101,8 +101,11 @@ impl Helm {
             };
             Failure::new(Status::System, format_args!("the clock: {reason}"))
         };
-        if let Some(by) = self.guard.behind_floor(clock::realtime()) {
+        // No step is longer than 68 years, and a clock may be at 1970 in 2040.
+        let mut shown = clock::realtime();
+        while let Some(by) = self.guard.behind_floor(shown) {
             self.clock.adjust(&Adjustment::Step(by)).map_err(failed)?;
+            shown = shown + by;
             tracing::warn!(%by, floor = %self.guard.floor(), "the clock was before a time that is over; it was set forward");
         }
         let _ = self.guard.handle_loss(clock::reading());
