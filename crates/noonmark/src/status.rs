@@ -167,6 +167,9 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
     if clock.is_object() {
         sheet.heading("clock as served");
         sheet.line("synchronised", if clock["synchronised"] == true { "yes" } else { "no" });
+        if let Some(words) = local(clock) {
+            sheet.line("source", paint.warning(&words));
+        }
         sheet.line("leap", text(&clock["leap"]));
         if let Some(words) = leap_second(clock) {
             sheet.line("leap second", words);
@@ -291,6 +294,13 @@ pub(crate) fn leap_second(clock: &Value) -> Option<String> {
     Some(words)
 }
 
+/// Since when and why the clock is served without a source, if it is.
+pub(crate) fn local(clock: &Value) -> Option<String> {
+    let local = clock.get("local").filter(|local| local.is_object())?;
+    let (stratum, since) = (text(&clock["stratum"]), text(&local["since"]));
+    Some(format!("local, stratum {stratum}, since {since}: {}", text(&local["why"])))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +336,19 @@ mod tests {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
         assert!(!shown.contains("dropped_short") && !shown.contains("certificate"), "{shown}");
+    }
+
+    #[test]
+    fn a_clock_served_without_a_source_says_since_when_and_why() {
+        let mut state = state();
+        state["clock"]["local"] = Value::Null;
+        assert!(!for_people(&state, &[], Paint::PLAIN).contains("local, stratum"));
+        state["clock"]["stratum"] = json!(10);
+        state["clock"]["local"] = json!({ "since": "2027-01-15T08:00:00.000000000Z", "why": "no source is usable any more" });
+        let words =
+            "local, stratum 10, since 2027-01-15T08:00:00.000000000Z: no source is usable any more";
+        let shown = for_people(&state, &[], Paint::PLAIN);
+        assert!(shown.contains(words), "{shown}");
     }
 
     #[test]

@@ -74,6 +74,9 @@ fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
             _ => text(&tracking["clock"]),
         },
     );
+    if let Some(words) = status::local(&state["clock"]) {
+        sheet.line("served", paint.warning(&words));
+    }
     let age = number(&tracking["age_seconds"]);
     if age.is_some_and(|age| age >= STALE_AFTER) {
         let words = format!("{} old: the role sources is not there", known(age, length));
@@ -226,6 +229,15 @@ pub(crate) mod tests {
         assert!(has(&["true", "time", "ahead)", "unknown"]), "{shown}");
         assert!(has(&["reference", "time", "never"]) && has(&["reference", "none"]), "{shown}");
         assert!(has(&["last", "correction", "none", "yet"]), "{shown}");
+    }
+
+    #[test]
+    fn a_clock_served_without_a_source_says_so() {
+        let mut state = state();
+        state["clock"] = json!({ "stratum": 10, "local": { "since": "2027-01-15T08:00:00Z", "why": "none was ever" } });
+        let shown = for_people(&state, Verdict::Critical, Paint::PLAIN);
+        let words = "local, stratum 10, since 2027-01-15T08:00:00Z: none was ever";
+        assert!(shown.contains(words), "{shown}");
     }
 
     #[test]
