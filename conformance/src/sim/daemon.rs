@@ -87,6 +87,12 @@ impl Daemon {
         self.sources.plan_leap(leap, handling, now);
     }
 
+    /// Asks other sources from now on, as after a reload of the configuration.
+    pub fn reconfigure(&mut self, setup: Setup, now: Reading) {
+        self.sources.set_rules(setup.settings, now);
+        self.sources.reconfigure(setup.specs, &[], now);
+    }
+
     /// The keeper of the clock, for observers.
     #[must_use]
     pub fn keeper(&self) -> &Keeper {
@@ -97,6 +103,12 @@ impl Daemon {
     #[must_use]
     pub fn told(&self) -> &[SourceEvent] {
         &self.told
+    }
+
+    /// The number of the server this source asks, once it has.
+    #[must_use]
+    pub fn server_of(&self, id: SourceId) -> Option<usize> {
+        self.askers.iter().position(|asker| *asker == id)
     }
 
     fn asker(&self, server: usize) -> Option<SourceId> {

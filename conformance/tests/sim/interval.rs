@@ -1,6 +1,6 @@
 //! The published interval where what is known changes: sources that come, go and turn, and crystals that are far off.
 
-use noonmark_conformance::sim::daemon::Setup;
+use noonmark_conformance::sim::daemon::{Setup, spec};
 use noonmark_conformance::sim::trial::in_parallel;
 use noonmark_conformance::sim::{
     ClockModel, Daemon, Model, Node, PathModel, ServerModel, Variant, World,
@@ -18,8 +18,12 @@ struct Story {
     options: &'static str,
     /// What each server does; one that ever tells a lie is a liar.
     servers: &'static [&'static [Stage]],
+    reloads: &'static [Reload],
     seconds: u64,
 }
+
+/// What the configuration is from a second on: the options of every server, and which servers are asked, in order.
+type Reload = (u64, &'static str, &'static [usize]);
 
 const HONEST: &[Stage] = &[];
 
@@ -58,18 +62,18 @@ impl Story {
         for (n, stages) in self.servers.iter().enumerate() {
             world.replace_host(n, Box::new(Turncoat::new(&model, n, stages)));
         }
-        let variant = Variant::read(self.options, &["makestep 1 3"], &[]).expect("options we know");
-        let setup = Setup::new(&variant, self.servers.len());
-        let mut daemon = Daemon::new(setup, World::node_random(seed), world.reading());
+        let first = setup(self.options, 0..self.servers.len());
+        let mut daemon = Daemon::new(first, World::node_random(seed), world.reading());
         let mut found = Found::default();
-        world.run(&mut daemon, self.seconds, |_, world, daemon| {
+        world.run(&mut daemon, self.seconds, |second, world, daemon| {
             let now = world.reading();
-            // Sources are in the order of the servers.
+            for (_, options, servers) in self.reloads.iter().filter(|(at, ..)| *at == second) {
+                daemon.reconfigure(setup(options, servers.iter().copied()), now);
+            }
             let all = daemon.keeper().sources(now);
             let lies = |stages: &[Stage]| stages.iter().any(|(_, is)| is.is_some_and(|x| x != 0.0));
-            let heard: Vec<&[Stage]> = (all.iter().zip(self.servers))
-                .filter(|(source, _)| source.reach != 0)
-                .map(|(_, stages)| *stages)
+            let heard: Vec<&[Stage]> = (all.iter().filter(|source| source.reach != 0))
+                .filter_map(|source| Some(self.servers[daemon.server_of(source.id)?]))
                 .collect();
             let honest = heard.iter().filter(|stages| !lies(stages));
             if 2 * honest.count() <= heard.len() {
@@ -86,6 +90,12 @@ impl Story {
     }
 }
 
+fn setup(options: &str, servers: impl Iterator<Item = usize>) -> Setup {
+    let variant = Variant::read(options, &["makestep 1 3"], &[]).expect("options we know");
+    let specs = servers.map(|server| spec(&variant, server)).collect();
+    Setup { specs, ..Setup::new(&variant, 0) }
+}
+
 /// A liar is alone for a while, and followed. Once most of those heard are honest, what he said counts no more.
 #[test]
 fn a_liar_who_was_followed_alone_leaves_no_trace_in_the_interval() {
@@ -96,6 +106,7 @@ fn a_liar_who_was_followed_alone_leaves_no_trace_in_the_interval() {
         freq: 1e-4,
         options: "iburst",
         servers,
+        reloads: &[],
         seconds: 8000,
     };
     check(&[
@@ -137,10 +148,96 @@ fn the_interval_holds_the_truth_from_the_first_second_whatever_the_crystal() {
         ] {
             let count = servers.len();
             let name = format!("crystal off by {freq}, {count} servers, {options:?}");
-            stories.push(Story { name, freq, options, servers, seconds: 2000 });
+            stories.push(Story { name, freq, options, servers, reloads: &[], seconds: 2000 });
         }
     }
     check(&stories);
+}
+
+/// Servers are taken out of the configuration and put into it, and what those said who are gone counts no more.
+#[test]
+fn the_interval_holds_the_truth_while_sources_come_and_go() {
+    const LIAR: &[Stage] = &[(0.0, Some(9e-4))];
+    const FAR: &[Stage] = &[(0.0, Some(0.05))];
+    let story = |name: &str, servers, reloads| Story {
+        name: name.to_owned(),
+        freq: 1e-4,
+        options: "iburst",
+        servers,
+        reloads,
+        seconds: 6000,
+    };
+    check(&[
+        story(
+            "four become one, and one six",
+            &[HONEST; 6],
+            &[
+                (0, "iburst", &[0, 1, 2, 3]),
+                (1500, "iburst", &[3]),
+                (3000, "iburst", &[3, 4, 5, 0, 1, 2]),
+            ],
+        ),
+        story(
+            "two are replaced by two others",
+            &[HONEST; 4],
+            &[(0, "iburst", &[0, 1]), (2000, "iburst", &[2, 3])],
+        ),
+        story(
+            "a lone liar is replaced, 0.9 ms off",
+            &[LIAR, HONEST],
+            &[(0, "iburst", &[0]), (2000, "iburst", &[1])],
+        ),
+        story(
+            "a lone liar is replaced, 50 ms off, by one not asked in a burst",
+            &[FAR, HONEST],
+            &[(0, "", &[0]), (2000, "", &[1])],
+        ),
+        story(
+            "three outvote a lone liar who stays, 50 ms off",
+            &[FAR, HONEST, HONEST, HONEST],
+            &[(0, "iburst", &[0]), (2000, "iburst", &[0, 1, 2, 3])],
+        ),
+        story(
+            "a liar comes and goes, 0.9 ms off",
+            &[LIAR, HONEST, HONEST],
+            &[(0, "iburst", &[1, 2]), (1500, "iburst", &[0, 1, 2]), (3000, "iburst", &[2, 1])],
+        ),
+        story(
+            "nobody is left for a while",
+            &[HONEST; 2],
+            &[(1500, "iburst", &[]), (3500, "iburst", &[1])],
+        ),
+    ]);
+}
+
+/// What is known of sources that stay is kept over a reload, and stays true.
+#[test]
+fn the_interval_holds_the_truth_over_reloads() {
+    let story = |name: &str, freq, reloads| Story {
+        name: name.to_owned(),
+        freq,
+        options: "iburst",
+        servers: &[HONEST; 3],
+        reloads,
+        seconds: 4000,
+    };
+    check(&[
+        story(
+            "in another order",
+            1e-4,
+            &[(500, "iburst", &[2, 1, 0]), (501, "iburst", &[1, 2, 0]), (1800, "", &[0, 2, 1])],
+        ),
+        story(
+            "asked more often, and less",
+            1e-4,
+            &[(600, "minpoll 4 maxpoll 4", &[0, 1, 2]), (1500, "minpoll 9 maxpoll 10", &[0, 1, 2])],
+        ),
+        story(
+            "of the worst crystal, in its first minute",
+            0.05,
+            &[(1, "iburst", &[2, 1, 0]), (7, "iburst", &[1, 0]), (30, "iburst", &[0, 1, 2])],
+        ),
+    ]);
 }
 
 const SEEDS: usize = 10;
