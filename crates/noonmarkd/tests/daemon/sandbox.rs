@@ -1,0 +1,89 @@
+//! What the roles give up, as it is told and as the kernel says.
+
+use std::os::unix::fs::MetadataExt;
+
+use noonmark_os::process;
+use noonmark_os::sandbox::landlock;
+use serde_json::{Value, json};
+
+use crate::fixture::{CONFIGURATION, Place, process_of};
+
+const ROLES: [&str; 4] = ["warden", "ntp", "ke", "observe"];
+
+/// A line of `/proc/PID/status`.
+fn field(pid: u32, name: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("alive");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+fn given_up(status: &Value, role: &str) -> bool {
+    process_of(status, role)["sandbox"].is_object()
+}
+
+#[test]
+fn every_role_gives_up_all_that_the_kernel_can_take() {
+    let place = Place::new();
+    let daemon = place.start();
+    let status = daemon.wait_until("all have said what they gave up", |status| {
+        ROLES.iter().all(|role| given_up(status, role))
+    });
+    let as_root = process::effective_uid() == 0;
+    for role in ROLES {
+        let sandbox = &process_of(&status, role)["sandbox"];
+        let pid = daemon.pid_of(role);
+        if landlock::version() >= landlock::SCOPES_FROM {
+            assert_eq!(sandbox["lacking"], json!([]), "{role}");
+        }
+        assert_ne!(sandbox["user"], 0, "{role}");
+        assert_eq!(field(pid, "Uid"), sandbox["user"].to_string(), "{role}");
+        assert_eq!(field(pid, "CapPrm"), "0000000000000000", "{role}");
+        assert_eq!(field(pid, "NoNewPrivs"), "1", "{role}");
+        assert_eq!(field(pid, "Seccomp"), "2", "{role}: it has a list of system calls");
+    }
+    let launcher = daemon.pid();
+    assert_eq!(
+        (field(launcher, "Seccomp"), field(launcher, "NoNewPrivs")),
+        ("0".into(), "1".into())
+    );
+    if as_root {
+        let owner = |name: &str| std::fs::metadata(place.folder.join(name)).expect("made").uid();
+        let user = process_of(&status, "warden")["sandbox"]["user"].as_u64().expect("a number");
+        assert_eq!(u64::from(owner("state")), user, "handed over");
+        assert_eq!(u64::from(owner("state/keyring")), user);
+        assert_eq!(owner("key.pem"), 0, "and nothing else");
+    }
+}
+
+#[test]
+fn a_sandbox_that_is_off_leaves_calls_and_files() {
+    let place = Place::new();
+    place.configure(&format!("{CONFIGURATION}\n[daemon]\nsandbox = \"off\"\n"));
+    let daemon = place.start();
+    let pid = daemon.pid_of("ntp");
+    assert_eq!(field(pid, "Seccomp"), "0");
+    assert_eq!(field(pid, "CapPrm"), "0000000000000000", "rights are given up all the same");
+    assert_ne!(field(pid, "Uid"), "0", "and the user is another");
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_at_the_start() {
+    let place = Place::new();
+    let with = |daemon: &str| place.configure(&format!("{CONFIGURATION}\n[daemon]\n{daemon}\n"));
+    if process::effective_uid() == 0 {
+        with("user = \"nobody-has-this-name\"");
+        let (status, log) = place.start_in_vain();
+        assert_eq!(status, Some(78), "{log}");
+        assert!(log.contains("there is no account \"nobody-has-this-name\""), "{log}");
+        with("user = \"0\"\nsandbox = \"required\"");
+        let (status, log) = place.start_in_vain();
+        assert_eq!(status, Some(78), "{log}");
+        assert!(log.contains("cannot be taken from the roles: user"), "{log}");
+    }
+    with("sandbox = \"required\"");
+    if landlock::version() >= landlock::SCOPES_FROM {
+        drop(place.start());
+    } else {
+        assert_eq!(place.start_in_vain().0, Some(78));
+    }
+}
