@@ -95,8 +95,6 @@ use Level::{Derived, Hardening, May, Must, Should};
 const MAC_KEYS: &str = "symmetric keys are not configured yet";
 const INTERLEAVED: &str = "interleaved mode is not served yet";
 const BASIC_SERVER: &str = "the client does as it says; our server answers in basic mode only";
-const DAEMON: &str = "the daemon does not ask servers yet";
-const DISCIPLINE: &str = "it is shown with the discipline of the clock";
 
 /// Every requirement, in the order of the generated table.
 #[rustfmt::skip]
@@ -322,11 +320,12 @@ pub static REQUIREMENTS: &[Requirement] = &[
         "the limit is the operator's, 3 s by default"),
     deviates("WC-23", Derived, "RFC 5905 §11.3", "after the first update, a step only for what lasts 900 s",
         "steps follow the operator's rule, by default in the first three updates only; later everything is slewed"),
-    later("WC-24", Derived, "RFC 5905 §11.3, RFC 8633 §5.2", "an error above the panic threshold is not applied", DISCIPLINE),
+    deviates("WC-24", Derived, "RFC 5905 §11.3, RFC 8633 §5.2", "an error above the panic threshold is not applied",
+        "the threshold is the operator's largest-step, none by default; the daemon goes on, refuses, and says why"),
     row("WC-25", Derived, "RFC 5905 §11.2, §12", "corrections of frequency and offset are bounded"),
     row("WC-26", Derived, "RFC 5905 §A.5.1", "an authenticated association takes no unauthenticated answer"),
     row("WC-27", Hardening, "RFC 5905 §9.2, CVE-2015-7871", "a crypto-NAK is counted and nothing else"),
-    later("WC-28", Derived, "RFC 5905 §8", "a start within 68 years works, any other is refused", DISCIPLINE),
+    row("WC-28", Derived, "RFC 5905 §8", "a start within 68 years works, any other is refused"),
     row("WC-29", Hardening, "-", "a leap second is believed from a list, or else from a majority only"),
     row("WC-30", Derived, "RFC 5905 §7.3", "a leap second is applied once, at the end of the month"),
     row("WC-31", Hardening, "-", "answers are taken for a few seconds, not until the next poll"),
@@ -350,7 +349,7 @@ pub static REQUIREMENTS: &[Requirement] = &[
     row("ER-01", Derived, "RFC 5905 §6", "time is served across the end of era 0, with NTS"),
     row("ER-02", Derived, "RFC 5905 §6, §8", "differences of timestamps are taken modulo 2^64"),
     row("ER-03", Derived, "RFC 5905 §6", "zero means unknown in any era"),
-    later("ER-04", Hardening, "-", "the era comes from build date and last saved time", DAEMON),
+    row("ER-04", Hardening, "-", "the era comes from build date and last saved time"),
     row("ER-05", Hardening, "-", "no 32-bit count of seconds anywhere: 2038 passes unnoticed"),
     row("ER-06", Hardening, "-", "key epochs survive 2036, 2038 and 2100"),
     later("ER-07", Hardening, "-", "a rollover of GPS weeks is noticed", "there are no reference clocks"),

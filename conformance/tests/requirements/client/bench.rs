@@ -321,8 +321,9 @@ impl Bench {
             }
             Fault::KeepsClearCookies => {
                 if let Some((_, sealed)) = &mut answer.sealed {
-                    let clear = answer.clear.drain(..);
-                    sealed.extend(clear.map(|(_, body)| body));
+                    let cookies =
+                        answer.clear.extract_if(.., |(kind, _)| *kind == FieldKind::NTS_COOKIE);
+                    sealed.extend(cookies.map(|(_, body)| body));
                 }
             }
             Fault::DropsTrailing if self.session.is_some() && !answer.after.is_empty() => {

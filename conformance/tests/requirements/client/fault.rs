@@ -59,7 +59,9 @@ faults! {
     "WC-11" LateOrigin "T1 is a microsecond late";
     "WC-13" TakesLongHeld "an answer held for more than 4 s is believed";
     "WC-17" NoChance "intervals are not stretched";
+    "WC-24" StepsAnyway "a step beyond the largest is made";
     "WC-27" ObeysCryptoNak "a crypto-NAK ends the association";
+    "WC-28" AnyEra "a time of another era is as good as one of this";
     "WC-29" BelievesOne "one source that announces a leap second is enough";
     "WC-30" AppliesAgain "a leap second is applied whenever its instant comes";
     "WC-31" WaitsLong "answers are taken for a minute";
@@ -69,6 +71,7 @@ faults! {
     "KD-05" ObeysStep "STEP is taken for RATE";
     "KD-06" TakesKissTime "the time in a kiss is believed";
     "KD-07" TakesAnyKiss "a kiss with a wrong origin is obeyed";
+    "ER-04" EraByClock "what the clock shows at the start is the pivot of the era";
     "IL-09" TakesForBasic "an interleaved answer is taken for a basic one";
     "IL-12" NeedsInterleaved "basic answers are dropped once interleaved ones came";
     "IL-15" ForcedInterleaved "an origin of zero answers a basic question as interleaved";

@@ -3,7 +3,7 @@
 //! [`bench`] has an association in virtual time and a server whose answers can be bent anywhere; [`keys`] a key exchange client and
 //! a server that says anything; [`fault`] what goes wrong between them. The checks: [`requests`] for what is sent, [`answers`] for
 //! what is believed, [`fields`] for what is read behind a header, [`kisses`] for Kiss-o'-Death, [`pace`] for when it asks,
-//! [`interleaved`] for RFC 9769, [`ports`] for sockets.
+//! [`interleaved`] for RFC 9769, [`ports`] for sockets, [`leap`] for leap seconds, [`start`] for clocks that are far off.
 
 mod answers;
 mod bench;
@@ -22,6 +22,7 @@ mod requests;
 #[path = "../../../../crates/client/tests/simulated/server.rs"]
 #[allow(dead_code, reason = "its other tests use more of it")]
 mod server;
+mod start;
 
 use noonmark_conformance::check::{self, Check};
 
@@ -40,6 +41,7 @@ pub const CHECKS: &[&[Check<Lab>]] = &[
     interleaved::CHECKS,
     ports::CHECKS,
     leap::CHECKS,
+    start::CHECKS,
 ];
 
 /// The faults.
