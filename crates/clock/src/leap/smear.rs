@@ -50,10 +50,11 @@ impl Smear {
         0.0 < part && part < 1.0
     }
 
-    /// Whether a clock that goes on counting, or has passed the leap second, is nearer to it than the smear is long.
+    /// Whether the leap second is a day away at most, or the length of a longer smear, by a clock that goes on counting or has passed it:
+    /// all of the day at whose end others announce it, however short the smear.
     #[must_use]
     pub fn is_near(&self, now: Timestamp) -> bool {
-        (now - self.leap.at_stamp()).abs() < Span::from_seconds(self.seconds.into())
+        (now - self.leap.at_stamp()).abs() <= Span::from_seconds(self.seconds.max(Self::DAY).into())
     }
 
     /// How much of it is over, 0..=1.
@@ -107,7 +108,11 @@ mod tests {
             assert_eq!(noon + smear.offset(noon), after(43_200.0));
             assert!(!smear.is_under_way(noon) && !smear.is_under_way(after(-43_200.0)));
             assert!(smear.is_under_way(after(-43_199.0)) && smear.is_under_way(after(43_198.0)));
-            assert!(smear.is_near(after(-86_399.0)) && !smear.is_near(after(86_401.0)));
+        }
+        for seconds in [1000, 8 * 3600, Smear::DAY] {
+            let smear = smear(Shape::Linear, true, seconds);
+            assert!(smear.is_near(after(-86_400.0)) && smear.is_near(after(86_400.0)), "{seconds}");
+            assert!(!smear.is_near(after(-86_401.0)) && !smear.is_near(after(86_401.0)));
         }
     }
 
