@@ -137,7 +137,9 @@ impl Leaps {
     /// Says once a day if the sources do not announce what the list has.
     fn compare(&mut self, announced: Leap, now: UnixTime) {
         let day = now.seconds.div_euclid(86_400);
-        if self.warned_on != Some(day) && self.agenda.is_unannounced(announced, now) {
+        // Where it is ignored, the sources are meant to smear it.
+        let is_meant = self.agenda.handling() == Handling::Ignore;
+        if !is_meant && self.warned_on != Some(day) && self.agenda.is_unannounced(announced, now) {
             self.warned_on = Some(day);
             tracing::warn!(
                 "the list has a leap second at the end of this day, which most sources do not announce: they do not know of it, or they smear it, and then [clock] leap has to be \"ignore\""
@@ -296,6 +298,40 @@ mod tests {
         assert_eq!(dispersion(-1), Span::from_seconds(16));
         assert_eq!(dispersion(0), Span::from_seconds(17));
         assert_eq!(dispersion(4), Span::from_seconds(16));
+    }
+
+    #[test]
+    fn what_is_smeared_is_announced_to_the_kernel_alone_all_day() {
+        with_list("quiet", LIST, |path| {
+            for length in ["1h", "8h", "12h", "24h"] {
+                let server = format!("leap-smear = \"linear\"\nleap-smear-length = {length:?}");
+                let mut leaps = leaps(&server, &format!("leap-seconds = {path:?}"));
+                for since in (-86_400..=86_400_i64).step_by(600) {
+                    let now = AT + Span::from_seconds(since);
+                    let today = leaps.look(Leap::InsertSecond, now, Mono(100_000_000_000_000));
+                    let kernel = if since < 0 { Leap::InsertSecond } else { Leap::None };
+                    let told = [today.announced(), today.kernel()];
+                    assert_eq!(told, [Leap::None, kernel], "{length} {now}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn sources_that_announce_nothing_are_said_unless_the_leap_second_is_ignored() {
+        with_list("unsaid", LIST, |path| {
+            let check = |rule: &str, expected: Option<i64>| {
+                let settings = format!("leap = {rule:?}\nleap-seconds = {path:?}");
+                let mut leaps = leaps("", &settings);
+                leaps.look(Leap::None, NOON, Mono(0));
+                assert_eq!(leaps.warned_on, expected, "{rule}");
+            };
+            let today = Some(NOON.seconds / 86_400);
+            check("kernel", today);
+            check("step", today);
+            check("slew", today);
+            check("ignore", None);
+        });
     }
 
     #[test]
