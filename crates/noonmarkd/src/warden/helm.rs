@@ -563,6 +563,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_more_than_68_years_before_the_floor_comes_to_it_in_two_steps() {
+        let (mut helm, clock, mut store) = helm("");
+        let (now, shown) = (clock::reading(), clock::realtime());
+        let century = 100 * 31_557_600;
+        let floor = UnixTime { seconds: shown.seconds + century, ..shown };
+        let rules = Rules { floor, ..rules(&settings("")) };
+        helm.guard = Guard::new(rules, Life { boot: [1; 16], run: [2; 16] }, now);
+        helm.begin(&mut store).expect("it obeys");
+        let done = clock.0.borrow();
+        let steps = done.iter().filter_map(|adjustment| match adjustment {
+            Adjustment::Step(by) => Some(by.as_seconds_f64()),
+            _ => None,
+        });
+        let steps: Vec<f64> = steps.collect();
+        let off_s = steps.iter().sum::<f64>() - century as f64;
+        assert!(steps.len() == 2 && off_s.abs() < 10.0, "{steps:?}");
+    }
+
+    #[test]
     fn a_slew_ends_even_if_nobody_ends_it() {
         let (mut helm, clock, mut store) = helm("");
         helm.grant(&wish(SLEW, Some((Duration::from_millis(20), OWN))), &mut store);
