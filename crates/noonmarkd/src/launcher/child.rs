@@ -289,9 +289,11 @@ impl RoleProcess {
             // It cannot be waited for, so it is not there.
             Err(_) => End::Status(i32::from(Status::Internal.number())),
         };
-        // What it said last is still in the pair.
-        while let Some(Incoming { message: Message::Failed { status, reason }, .. }) = self.hear() {
-            self.failure = Some(Failure::new(status, reason.as_str()));
+        // What it said last is still in the pair, maybe behind something else that nobody needs any more.
+        while let Some(Incoming { message, .. }) = self.hear() {
+            if let Message::Failed { status, reason } = message {
+                self.failure = Some(Failure::new(status, reason.as_str()));
+            }
         }
         let running = self.running.take()?;
         if running.dismissed {
