@@ -126,6 +126,8 @@ pub enum Removal {
     Turn,
     /// Key establishment sends us to another address.
     Moved,
+    /// Key establishment leads to a server that another source asks already.
+    Double,
     /// The configuration does not name it any more, or not as before.
     Reconfigured,
 }
@@ -140,6 +142,7 @@ impl fmt::Display for Removal {
             Self::AddressGone => f.write_str("its name has not its address any more"),
             Self::Turn => f.write_str("another member of its pool has its turn"),
             Self::Moved => f.write_str("key establishment names another address"),
+            Self::Double => f.write_str("its address is asked already, by another name"),
             Self::Reconfigured => f.write_str("the configuration has changed"),
         }
     }

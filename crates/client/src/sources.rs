@@ -216,6 +216,7 @@ impl<K: Keep> Sources<K> {
         }
         self.tell(SourceEvent::Established { id, server });
         self.settle_on(id, server, now);
+        self.end_double(id, now);
         self.settle(now);
     }
 
@@ -330,6 +331,7 @@ impl<K: Keep> Sources<K> {
             member.association.restore(agreement, now.mono);
             let id = member.id;
             self.settle_on(id, kept.server, now);
+            self.end_double(id, now);
             restored += 1;
         }
         self.settle(now);

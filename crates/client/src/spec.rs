@@ -37,10 +37,11 @@ impl SourceSpec {
         }
     }
 
-    /// What the keeper is told of each server of this source.
-    pub(crate) fn options_of_member(&self) -> SourceOptions {
+    /// What the keeper is told of a server of this source that is asked at `address`.
+    pub(crate) fn options_of_member(&self, address: Option<SocketAddr>) -> SourceOptions {
         let bursts = self.initial_burst || self.burst;
-        SourceOptions { bursts, ..self.options.clone() }
+        let address = address.map(canonical);
+        SourceOptions { bursts, address, ..self.options.clone() }
     }
 
     /// Whether `other` is the same source, however it is to be asked: then what is known of its servers holds.
@@ -62,6 +63,14 @@ impl SourceSpec {
             initial_burst: self.initial_burst,
             burst: self.burst,
         }
+    }
+}
+
+/// The same address without the ways there are to write it: an IPv4 address in IPv6 is the IPv4 address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
     }
 }
 

@@ -351,7 +351,7 @@ impl Keeper {
         }
     }
 
-    /// How many sources agree that are independent of each other: those of one operator, or behind one network, are one.
+    /// How many sources agree that are independent of each other: those of one operator, behind one network, or at one address are one.
     #[must_use]
     pub fn agreeing(&self) -> usize {
         independent(self.sources.values().map(|source| {

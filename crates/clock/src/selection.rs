@@ -141,8 +141,8 @@ pub(crate) fn majority_of(voices: &[Voice<'_>], deciding: &[SourceId]) -> Option
 
 /// Finds what a majority agrees on (Marzullo's intersection) and who belongs to it.
 ///
-/// Sources of one operator or behind one network are one voice. `own` is where our own clock, once it is well known, believes the truth
-/// to be: it breaks a tie between the sources, and never outvotes them.
+/// Sources of one operator, behind one network or at one address are one voice. `own` is where our own clock, once it is well known,
+/// believes the truth to be: it breaks a tie between the sources, and never outvotes them.
 pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -> Selection {
     let mut states: Vec<(SourceId, SourceState)> =
         voices.iter().map(|voice| (voice.id, first_look(voice, rules))).collect();
@@ -261,8 +261,12 @@ fn groups(houses: &[usize], indices: &[usize]) -> usize {
 }
 
 fn related(a: &SourceOptions, b: &SourceOptions) -> bool {
-    let same = |x: &Option<String>, y: &Option<String>| x.is_some() && x == y;
-    same(&a.operator, &b.operator) || same(&a.network, &b.network)
+    fn same<T: PartialEq>(x: Option<&T>, y: Option<&T>) -> bool {
+        x.is_some() && x == y
+    }
+    same(a.operator.as_ref(), b.operator.as_ref())
+        || same(a.network.as_ref(), b.network.as_ref())
+        || same(a.address.as_ref(), b.address.as_ref())
 }
 
 /// How many independent voices those of `sources` are that are marked. Being related goes over the others, too.
@@ -350,6 +354,7 @@ mod tests {
                     }
                     Some(("operator", name)) => options.operator = Some(name.to_owned()),
                     Some(("network", name)) => options.network = Some(name.to_owned()),
+                    Some(("at", address)) => options.address = Some(address.parse().unwrap()),
                     _ => match word {
                         "prefer" => options.prefer = true,
                         "trust" => options.trust = true,
@@ -508,6 +513,9 @@ mod tests {
         check(&[("-", true), ("-", true), ("-", false)], 2);
         check(&[("- operator=a", true), ("- operator=a", true), ("- operator=b", true)], 2);
         check(&[("- network=a", true), ("- network=a", true)], 1);
+        check(&[("- at=192.0.2.1:123", true), ("- at=192.0.2.1:123", true)], 1);
+        // Another port is another server.
+        check(&[("- at=192.0.2.1:123", true), ("- at=192.0.2.1:124", true)], 2);
         let told =
             [("- operator=a", true), ("- operator=a network=y", false), ("- network=y", true)];
         check(&told, 1);

@@ -1,10 +1,12 @@
+use std::net::SocketAddr;
+
 use noonmark_units::PollExponent;
 
 /// A source's number, given by whoever owns the sources and not used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SourceId(pub u32);
 
-/// What the operator says about a source.
+/// What is said about a source before it answers: by the operator, and where it is asked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SourceOptions {
     /// The shortest interval between questions, log2 s.
@@ -25,6 +27,8 @@ pub struct SourceOptions {
     pub operator: Option<String>,
     /// Which network leads to it; sources behind one network are one voice.
     pub network: Option<String>,
+    /// Where its questions go, once that is known; sources at one address and port are one server, so one voice.
+    pub address: Option<SocketAddr>,
 }
 
 impl Default for SourceOptions {
@@ -39,6 +43,7 @@ impl Default for SourceOptions {
             noselect: false,
             operator: None,
             network: None,
+            address: None,
         }
     }
 }

@@ -550,7 +550,8 @@ impl Asker {
     }
 }
 
-/// How many independent sources agree with those that are followed, these included: those of one operator, or behind one network, are one.
+/// How many independent sources agree with those that are followed, these included: those of one operator, behind one
+/// network, or at one address are one.
 pub(crate) fn agreeing(keeper: &Keeper) -> u32 {
     u32::try_from(keeper.agreeing()).unwrap_or(u32::MAX)
 }

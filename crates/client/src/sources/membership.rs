@@ -212,7 +212,34 @@ impl<K: Keep> Sources<K> {
             && let Some(group) = groups.get(member.group)
         {
             member.is_kept = true;
-            keeper.add_source(id, group.spec.options_of_member(), now);
+            keeper.add_source(id, group.spec.options_of_member(Some(address)), now);
+        }
+    }
+
+    /// Ends a member of a pool with NTS whose keys lead to a server that another source with NTS asks already: another name of the pool
+    /// has its place. The last member of its pool stays for want of another name; at one address, both are one voice.
+    pub(super) fn end_double(&mut self, id: SourceId, now: Reading) {
+        let Some(place) = self.members.iter().position(|member| member.id == id) else { return };
+        let Some(member) = self.members.get(place) else { return };
+        let (group, peer, address) = (member.group, member.peer.clone(), member.address);
+        let is_of_pool = self
+            .groups
+            .get(group)
+            .is_some_and(|group| matches!(group.spec.kind, SourceKind::NtsPool { .. }));
+        let mut others = self.members.iter().filter(|other| other.id != id);
+        let is_double = address.is_some()
+            && others
+                .clone()
+                .any(|other| matches!(other.peer, Peer::KeyServer(_)) && other.address == address);
+        if !is_of_pool || !is_double {
+            return;
+        }
+        if others.any(|other| other.group == group) || self.has_candidate(group, |_| true, now) {
+            self.remove(place, Removal::Double, now);
+            if let Some(group) = self.groups.get_mut(group) {
+                group.rest(peer, now.mono + DOUBLE_REST, now.mono);
+            }
+            self.fill_group(group, |_| true, now);
         }
     }
 }
@@ -221,5 +248,7 @@ impl<K: Keep> Sources<K> {
 const BAD_POLLS: u32 = 8;
 /// Failures of key establishment in a row after which a server is replaced, if there is another.
 const BAD_ESTABLISHMENTS: u32 = 4;
+/// After so long, key establishment may lead to another server than one that was asked already.
+const DOUBLE_REST: Duration = Duration::from_secs(3600);
 /// How long a server is tried at least, once every other has been tried.
 const LEAST_TIME: Duration = Duration::from_secs(3600);

@@ -70,7 +70,7 @@ impl<K: Keep> Sources<K> {
             let Some(spec) = groups.get(member.group).map(|group| &group.spec) else { continue };
             member.association.set_polling(spec.polling(), spec.interleaved, now.mono);
             if member.is_kept {
-                keeper.set_options(member.id, spec.options_of_member(), now);
+                keeper.set_options(member.id, spec.options_of_member(member.address), now);
             }
         }
     }

@@ -235,6 +235,57 @@ fn servers_of_an_nts_pool_stand_in_for_each_other() {
 }
 
 #[test]
+fn two_names_of_one_server_are_not_two_members_of_an_nts_pool() {
+    let check = |hosts: &[&str], expected: &[&str]| {
+        let kind = SourceKind::NtsPool {
+            hosts: hosts.iter().map(|host| Endpoint::new(*host, 4460)).collect(),
+            max_sources: 2,
+        };
+        let mut world = World::new(vec![spec(kind)], |setting| {
+            for (host, address) in [("a", 1), ("also-a", 1), ("b", 2)] {
+                let address = format!("192.0.2.{address}:123");
+                setting.key_server(host, Ok(&address));
+                setting.server(&address, Manner::Answers);
+            }
+        });
+        world.run(MINUTE);
+        let names: Vec<_> =
+            world.sources.statuses().into_iter().map(|status| status.name).collect();
+        assert_eq!(names, expected, "{hosts:?}");
+        assert_eq!(world.removals(), [Removal::Double], "{hosts:?}");
+        world.run(10 * MINUTE);
+        assert_eq!(world.removals().len(), 1, "it is not tried again at once");
+        world.run(DAY);
+        assert_eq!(world.sources.statuses().len(), expected.len(), "nor kept later");
+    };
+    check(&["a", "also-a"], &["a"]);
+    check(&["a", "also-a", "b"], &["a", "b"]);
+}
+
+#[test]
+fn the_keeper_hears_where_each_source_is_asked() {
+    let nts = spec(SourceKind::Nts(Endpoint::new("nts.example", 4460)));
+    let pool_of_one =
+        SourceKind::NtsPool { hosts: vec![Endpoint::new("also.example", 4460)], max_sources: 2 };
+    let mut world = World::new(vec![server("192.0.2.1"), nts, spec(pool_of_one)], |setting| {
+        setting.key_server("nts.example", Ok("192.0.2.1:123"));
+        setting.key_server("also.example", Ok("[::ffff:192.0.2.1]:123"));
+        setting.server("192.0.2.1:123", Manner::Answers);
+    });
+    world.run(MINUTE);
+    let addresses = |world: &World| -> Vec<_> {
+        let notes = world.notes.0.borrow();
+        notes.sources.iter().map(|id| notes.options[id].address).collect()
+    };
+    let one = "192.0.2.1:123".parse().ok();
+    assert_eq!(addresses(&world), [one; 3], "one server, however it is asked and written");
+    let now = world.reading();
+    world.sources.reconfigure(vec![server("192.0.2.1")], &[], now);
+    world.carry_out();
+    assert_eq!(addresses(&world), [one], "and with other options, too");
+}
+
+#[test]
 fn a_server_named_anew_by_key_establishment_is_a_new_source() {
     let kind = SourceKind::Nts(Endpoint::new("nts.example", 4460));
     let mut world = World::new(vec![spec(kind)], |setting| {

@@ -18,7 +18,7 @@ use noonmark_units::{Mono, PollExponent, Precision, Short, Span, Timestamp};
 #[derive(Default)]
 pub struct Notes {
     pub sources: BTreeSet<SourceId>,
-    /// What was said of them later.
+    /// What was said of them last.
     pub options: BTreeMap<SourceId, SourceOptions>,
     pub samples: Vec<(SourceId, Sample)>,
     pub unanswered: Vec<SourceId>,
@@ -33,7 +33,8 @@ pub struct Notes {
 pub struct Notebook(pub Rc<RefCell<Notes>>);
 
 impl Keep for Notebook {
-    fn add_source(&mut self, id: SourceId, _: SourceOptions, _: Reading) {
+    fn add_source(&mut self, id: SourceId, options: SourceOptions, _: Reading) {
+        self.0.borrow_mut().options.insert(id, options);
         assert!(self.0.borrow_mut().sources.insert(id), "{id:?} is added twice");
     }
 
