@@ -21,7 +21,7 @@ pub struct Arguments {
     #[arg(long, group = "instead")]
     pub check: bool,
 
-    /// Set the clock by the sources, within the limits of [clock], and end once it is right; serves nobody
+    /// Set the clock by the sources, within the limits of the table clock, and end once it is right; serves nobody
     #[arg(long, group = "instead")]
     pub once: bool,
 

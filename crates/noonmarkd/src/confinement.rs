@@ -65,7 +65,7 @@ pub fn identity(settings: &Settings) -> Result<Option<Identity>, Failure> {
 /// Says at once what the roles would find out later: whether everything can be given up, if it has to be.
 ///
 /// # Errors
-/// [`Status::Configuration`] if it cannot, and as [`identity`].
+/// [`Status::Configuration`] if it cannot, and as [`identity()`].
 pub fn check(settings: &Settings) -> Result<(), Failure> {
     let identity = identity(settings)?;
     if settings.daemon.sandbox != Sandbox::Required {

@@ -27,7 +27,7 @@ pub fn print(text: &str) -> Result<Reader, Failure> {
 /// Writes a value as one JSON object to standard output, and a newline: over several lines for an answer, on one for a row of many.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl Serialize, over_lines: bool) -> Result<Reader, Failure> {
     let text =
         if over_lines { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
@@ -39,7 +39,7 @@ pub fn print_json(value: &impl Serialize, over_lines: bool) -> Result<Reader, Fa
 /// What has become of something written to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn judge(written: io::Result<()>) -> Result<Reader, Failure> {
     match written {
         Ok(()) => Ok(Reader::There),
