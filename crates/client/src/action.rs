@@ -73,6 +73,11 @@ pub enum SourceEvent {
         /// The name.
         name: String,
     },
+    /// A name has addresses.
+    Resolved {
+        /// The name.
+        name: String,
+    },
     /// Keys were established.
     Established {
         /// For which source.

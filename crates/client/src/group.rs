@@ -3,9 +3,10 @@
 use core::time::Duration;
 use std::net::SocketAddr;
 
+use noonmark_clock::SourceId;
 use noonmark_units::Mono;
 
-use crate::member::Peer;
+use crate::member::{Member, Peer};
 use crate::{Endpoint, Family, SourceKind, SourceSpec, SourceStatus, Tally};
 
 /// A [`SourceSpec`] and the servers known for it.
@@ -179,6 +180,11 @@ impl Group {
         self.candidates.contains(peer)
     }
 
+    /// Whether what `member` asks is among the servers its name stands for now.
+    pub(crate) fn knows_server_of(&self, member: &Member) -> bool {
+        self.candidates.iter().any(|peer| member.is_at(peer))
+    }
+
     /// The first candidate for which `is_free` holds; it goes to the end of the line.
     pub(crate) fn next_candidate(
         &mut self,
@@ -192,19 +198,21 @@ impl Group {
         Some(peer)
     }
 
-    /// Where a name without any server stands.
-    pub(crate) fn status(&self, place: usize) -> SourceStatus {
+    /// Where a name without any server stands; `asked_as` is who asks one of those that it stands for.
+    pub(crate) fn status(&self, place: usize, asked_as: Option<SourceId>) -> SourceStatus {
         SourceStatus {
             id: None,
             place,
             name: self.spec.kind.name().to_owned(),
             address: None,
+            asked_as,
             nts: None,
             interleaved: false,
             reach: 0,
             interval: self.spec.polling().shortest(),
             next_question: None,
             last: None,
+            instead: None,
             gave_up: None,
             is_orphan: false,
             tally: Tally::default(),

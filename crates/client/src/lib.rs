@@ -59,4 +59,4 @@ pub use runner::{Runner, RunnerSettings, Wanted};
 pub use socket::{Outlet, first_reachable};
 pub use sources::Sources;
 pub use spec::{DEFAULT_MAX_SOURCES, Endpoint, SourceKind, SourceSpec};
-pub use status::{NtsStatus, SourceStatus, Tally};
+pub use status::{Instead, NtsStatus, SourceStatus, Tally};

@@ -6,7 +6,7 @@ use noonmark_clock::{Sample, SourceId};
 use noonmark_packet::ReferenceId;
 use noonmark_units::Mono;
 
-use crate::{Association, Endpoint, Exchange, NtsStatus, SourceStatus, Tally};
+use crate::{Association, Endpoint, Exchange, Instead, NtsStatus, Refusal, SourceStatus, Tally};
 
 /// One association, and what belongs to it.
 pub(crate) struct Member {
@@ -32,6 +32,10 @@ pub(crate) struct Member {
     pub(crate) ke_failures: u32,
     /// What its last usable answer said.
     pub(crate) last: Option<Exchange>,
+    /// What came last in place of usable time, since `last`.
+    pub(crate) instead: Option<Instead>,
+    /// What was dropped last, of what came since the open question was asked.
+    pub(crate) dropped: Option<Refusal>,
     pub(crate) tally: Tally,
 }
 
@@ -44,6 +48,7 @@ impl Member {
             place: self.group,
             name,
             address: self.address,
+            asked_as: None,
             nts: association.cookies_left().map(|cookies| NtsStatus {
                 aead: association.aead(),
                 cookies,
@@ -54,6 +59,7 @@ impl Member {
             interval: association.interval(),
             next_question: association.next_step(),
             last: self.last,
+            instead: self.instead,
             gave_up: association.gave_up(),
             is_orphan: self.is_orphan,
             tally: self.tally.clone(),

@@ -25,8 +25,8 @@ use crate::kept::{self, Kept};
 use crate::member::{Member, Peer, sample};
 use crate::ways::Target;
 use crate::{
-    Action, Endpoint, Family, KeFailure, Output, Refusal, Removal, SourceEvent, SourceSpec,
-    SourceStatus,
+    Action, Endpoint, Family, Instead, KeFailure, Output, Refusal, Removal, SourceEvent,
+    SourceSpec, SourceStatus,
 };
 
 /// The whole of keeping time from servers, without sockets, clocks or resolver: every association, which servers are asked for a
@@ -183,6 +183,7 @@ impl<K: Keep> Sources<K> {
             if found.is_empty() {
                 self.tell(SourceEvent::Unresolved { name: endpoint.host.clone() });
             } else {
+                self.tell(SourceEvent::Resolved { name: endpoint.host.clone() });
                 self.drop_vanished(place, now);
             }
         }
@@ -353,7 +354,7 @@ impl<K: Keep> Sources<K> {
                 member.status(name)
             }));
             if all.len() == before {
-                all.push(group.status(place));
+                all.push(group.status(place, self.asked_as(place)));
             }
         }
         all
@@ -414,6 +415,7 @@ impl<K: Keep> Sources<K> {
         match output {
             Output::Transmit(datagram) => {
                 member.tally.asked += 1;
+                member.dropped = None;
                 if let Some(to) = member.address {
                     self.actions.push_back(Action::Transmit { id, to, datagram });
                 }
@@ -421,6 +423,7 @@ impl<K: Keep> Sources<K> {
             Output::Measured(exchange) => {
                 member.tally.measured += 1;
                 member.last = Some(exchange);
+                (member.instead, member.dropped) = (None, None);
                 let is_loop = self.is_loop(exchange.stratum, exchange.reference_id);
                 self.note_reach(place);
                 self.judge(place);
@@ -437,6 +440,9 @@ impl<K: Keep> Sources<K> {
             }
             Output::Unanswered => {
                 member.tally.unanswered += 1;
+                if let Some(refusal) = member.dropped.take() {
+                    member.instead = Some(Instead::Dropped(refusal));
+                }
                 if member.is_kept {
                     self.keeper.handle_unanswered(id, now);
                 }
@@ -446,9 +452,14 @@ impl<K: Keep> Sources<K> {
             Output::Refused(refusal) => {
                 *member.tally.refused.entry(refusal.name()).or_default() += 1;
                 // A proven answer without time closes its question; any other leaves it open.
-                if matches!(&refusal, Refusal::Unusable { exchange, .. } if exchange.authenticated)
-                    && member.is_kept
-                {
+                let is_proven = matches!(&refusal, Refusal::Unusable { exchange, .. } if exchange.authenticated);
+                match refusal {
+                    // These came for no question, or for one that is closed.
+                    Refusal::Unsolicited | Refusal::Late => {}
+                    _ if is_proven => member.instead = Some(Instead::Dropped(refusal)),
+                    _ => member.dropped = Some(refusal),
+                }
+                if is_proven && member.is_kept {
                     self.keeper.handle_unanswered(id, now);
                     self.note_reach(place);
                 }
@@ -456,6 +467,9 @@ impl<K: Keep> Sources<K> {
             }
             Output::Kiss { code, authenticated } => {
                 member.tally.kisses += 1;
+                // A right answer to the same question, and only that, shows that it does not hold.
+                (member.instead, member.dropped) =
+                    (Some(Instead::Kiss { code, authenticated }), None);
                 self.tell(SourceEvent::Kiss { id, code, authenticated });
             }
             Output::Rekey => {

@@ -1,14 +1,16 @@
 //! Where each source stands, as far as asking it goes.
 
+use core::fmt;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use noonmark_clock::SourceId;
 use noonmark_nts::Aead;
+use noonmark_packet::KissCode;
 use noonmark_units::Mono;
 
-use crate::{Exchange, GiveUp};
+use crate::{Exchange, GiveUp, Refusal};
 
 /// One server that is asked, or a name that has none yet. What is believed of it is the keeper's business
 /// ([`noonmark_clock::SourceReport`], under the same number).
@@ -22,6 +24,8 @@ pub struct SourceStatus {
     pub name: String,
     /// Where questions go, once that is known.
     pub address: Option<SocketAddr>,
+    /// For a name without a server: who asks the server it stands for.
+    pub asked_as: Option<SourceId>,
     /// Whether nothing unproven is taken from it.
     pub nts: Option<NtsStatus>,
     /// Whether its last answer was an interleaved one (RFC 9769).
@@ -34,12 +38,47 @@ pub struct SourceStatus {
     pub next_question: Option<Mono>,
     /// The last answer with usable time.
     pub last: Option<Exchange>,
+    /// What came last in place of usable time, since the last answer that had some.
+    pub instead: Option<Instead>,
     /// Why it is not asked any more, if it is not.
     pub gave_up: Option<GiveUp>,
     /// Whether it has no source itself, as far as [`Sources::set_orphan_stratum`](crate::Sources::set_orphan_stratum) wants that minded.
     pub is_orphan: bool,
     /// What came and went.
     pub tally: Tally,
+}
+
+/// What a question brought in place of usable time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Instead {
+    /// A kiss-o'-death (RFC 5905 §7.4).
+    Kiss {
+        /// Its code.
+        code: KissCode,
+        /// Whether it proved to come from the server.
+        authenticated: bool,
+    },
+    /// A datagram that was dropped, and no other answered the question.
+    Dropped(Refusal),
+}
+
+impl fmt::Display for Instead {
+    /// What came, and what was done about it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (code, authenticated) = match self {
+            Self::Kiss { code, authenticated } => (*code, *authenticated),
+            Self::Dropped(refusal) => return write!(f, "the last answer was dropped: {refusal}"),
+        };
+        let done = match code {
+            KissCode::RATE => "it is asked less often",
+            KissCode::NTSN => "other cookies or keys are sought, unless a right answer comes",
+            KissCode::DENY | KissCode::RSTR if authenticated => "it is not asked any more",
+            KissCode::DENY | KissCode::RSTR => "it is asked rarely, as anybody may have sent that",
+            _ => "which asks nothing of us",
+        };
+        let proof = if authenticated { "authenticated" } else { "without proof of origin" };
+        write!(f, "the last answer was a kiss {code} ({proof}): {done}")
+    }
 }
 
 /// The keys of a source with NTS.

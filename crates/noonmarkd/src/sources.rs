@@ -443,6 +443,9 @@ impl Asker {
                     "source does not answer"
                 );
             }
+            SourceEvent::Resolved { name } => {
+                self.names.remove(name);
+            }
             SourceEvent::Unresolved { name } => {
                 tracing::warn!(name, "name has no address now; it is tried again");
             }
@@ -526,14 +529,15 @@ impl Asker {
         Ok(())
     }
 
-    /// Why a source has no keys or no address.
+    /// Why a source has no keys or no address, or what came in place of its time.
     fn why(&self, status: &SourceStatus) -> Option<Text> {
         if let Some(reason) = &status.gave_up {
             return Some(Text::new(&reason.to_string()));
         }
         let by_number = status.id.and_then(|id| self.notes.get(&id));
         let by_name = status.address.is_none().then(|| self.names.get(&status.name)).flatten();
-        by_number.or(by_name).cloned()
+        let instead = || status.instead.map(|instead| Text::new(&instead.to_string()));
+        by_number.or(by_name).cloned().or_else(instead)
     }
 
     /// Leaves the keys and cookies that are left to the warden.

@@ -107,6 +107,12 @@ impl<K: Keep> Sources<K> {
         groups.get(group).is_some_and(|group| group.candidates(now.mono).any(|peer| is_free(&peer)))
     }
 
+    /// Who asks one of the servers that the group knows, where others do in its stead.
+    pub(super) fn asked_as(&self, group: usize) -> Option<SourceId> {
+        let group = self.groups.get(group)?;
+        self.members.iter().find(|member| group.knows_server_of(member)).map(|member| member.id)
+    }
+
     /// Ends members whose name stands for other servers now; a pool's name names other servers every time.
     pub(super) fn drop_vanished(&mut self, group: usize, now: Reading) {
         for place in (0..self.members.len()).rev() {
@@ -195,6 +201,8 @@ impl<K: Keep> Sources<K> {
             added_at: now.mono,
             ke_failures: 0,
             last: None,
+            instead: None,
+            dropped: None,
             tally: Tally::default(),
         });
         self.tell(SourceEvent::Added { id, name, address });

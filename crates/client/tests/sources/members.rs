@@ -366,6 +366,62 @@ fn every_source_has_a_status_even_one_without_a_server() {
 }
 
 #[test]
+fn a_name_whose_only_server_is_asked_already_says_by_whom() {
+    let mut world = World::new(vec![server("192.0.2.1"), server("a.example")], |setting| {
+        setting.server("192.0.2.1:123", Manner::Answers);
+    });
+    world.run(MINUTE);
+    assert_eq!(world.sources.statuses()[1].asked_as, None, "the name does not resolve");
+    let address = "192.0.2.1:123".parse().expect("an address");
+    world.names.insert("a.example".to_owned(), vec![address]);
+    world.run(HOUR);
+    let statuses = world.sources.statuses();
+    assert_eq!(statuses[1].asked_as, statuses[0].id);
+    assert!(statuses[0].asked_as.is_none() && statuses[0].id.is_some());
+    let told = |event: &SourceEvent| world.events.iter().any(|(_, told)| told == event);
+    assert!(told(&SourceEvent::Resolved { name: "a.example".to_owned() }));
+}
+
+#[test]
+fn what_comes_in_place_of_time_is_told_until_time_comes() {
+    let check = |manner, expected: &str| {
+        let mut world = World::new(vec![server("192.0.2.1")], |setting| {
+            setting.server("192.0.2.1:123", manner);
+        });
+        world.run(MINUTE);
+        let instead = |world: &World| {
+            world.sources.statuses()[0]
+                .instead
+                .map_or_else(String::new, |instead| instead.to_string())
+        };
+        assert_eq!(instead(&world), expected, "{manner:?}");
+        world.servers.insert("192.0.2.1:123".parse().expect("an address"), Manner::Answers);
+        world.run(2 * DAY);
+        assert_eq!(instead(&world), "", "{manner:?}, before it answers");
+    };
+    check(Manner::Answers, "");
+    check(Manner::Silent, "");
+    check(
+        Manner::Kisses(*b"RATE"),
+        "the last answer was a kiss RATE (without proof of origin): it is asked less often",
+    );
+    for code in ["DENY", "RSTR"] {
+        let octets = code.as_bytes().try_into().expect("four");
+        check(
+            Manner::Kisses(octets),
+            &format!(
+                "the last answer was a kiss {code} (without proof of origin): it is asked rarely, as anybody may have sent that"
+            ),
+        );
+    }
+    check(
+        Manner::Kisses(*b"XYZW"),
+        "the last answer was a kiss XYZW (without proof of origin): which asks nothing of us",
+    );
+    check(Manner::At(16), "the last answer was dropped: the server's stratum 16 is not in 1 to 15");
+}
+
+#[test]
 fn a_source_without_keys_tells_when_they_are_sought_again() {
     let nts = spec(SourceKind::Nts(Endpoint::new("nts.example", 4460)));
     let mut world = World::new(vec![nts], |_| ());

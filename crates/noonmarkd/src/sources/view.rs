@@ -72,6 +72,9 @@ fn line(status: &SourceStatus, report: Option<&SourceReport>) -> SourceLine {
         None if status.id.is_some() && nts.is_some() => {
             ("no-keys", "has no NTS keys yet, so it cannot be asked".to_owned())
         }
+        None if let Some(id) = status.asked_as => {
+            ("no-address", format!("its address is asked already, as source {}", id.0))
+        }
         None => ("no-address", "its name has no address yet".to_owned()),
     };
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -124,3 +127,36 @@ fn close_enough(tracking: &Tracking) -> Span {
 
 /// As many as an initial burst brings.
 const ENOUGH_UPDATES: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use noonmark_client::Tally;
+
+    #[test]
+    fn a_source_without_an_address_says_why() {
+        let check = |asked_as: Option<u32>, expected: &str| {
+            let status = SourceStatus {
+                id: None,
+                place: 1,
+                name: "a.example".to_owned(),
+                address: None,
+                asked_as: asked_as.map(SourceId),
+                nts: None,
+                interleaved: false,
+                reach: 0,
+                interval: Duration::from_secs(64),
+                next_question: None,
+                last: None,
+                instead: None,
+                gave_up: None,
+                is_orphan: false,
+                tally: Tally::default(),
+            };
+            let line = line(&status, None);
+            assert_eq!((line.state.as_str(), line.why.as_str()), ("no-address", expected));
+        };
+        check(None, "its name has no address yet");
+        check(Some(1), "its address is asked already, as source 1");
+    }
+}
