@@ -37,6 +37,8 @@ struct Burst {
     questions_left: u32,
     answers_wanted: u32,
     spacing: Duration,
+    /// Something happened that made the past worthless.
+    has_reason: bool,
 }
 
 impl Schedule {
@@ -141,7 +143,15 @@ impl Schedule {
             return;
         }
         let least = BURST_SPACING.min(polling.shortest());
-        let burst = Burst::new(questions.clamp(1, LONGEST_BURST), spacing.max(least));
+        let wanted = Burst {
+            has_reason: questions > 1,
+            ..Burst::new(questions.clamp(1, LONGEST_BURST), spacing.max(least))
+        };
+        // One that has its reason is not cut short by a smaller one; the first of all is, by who knows better when to ask.
+        let burst = match self.burst {
+            Some(present) if present.has_reason => present.and(wanted),
+            _ => wanted,
+        };
         let soonest = self.last_question.map_or(now, |last| now.max(last + burst.spacing));
         self.burst = Some(burst);
         self.next_question = self.next_question.min(soonest);
@@ -266,8 +276,18 @@ impl Schedule {
 }
 
 impl Burst {
+    /// Both at once: the more questions, the sooner.
+    fn and(self, other: Self) -> Self {
+        Self {
+            questions_left: self.questions_left.max(other.questions_left),
+            answers_wanted: self.answers_wanted.max(other.answers_wanted),
+            spacing: self.spacing.min(other.spacing),
+            has_reason: self.has_reason || other.has_reason,
+        }
+    }
+
     const fn new(answers: u32, spacing: Duration) -> Self {
-        Self { questions_left: 2 * answers, answers_wanted: answers, spacing }
+        Self { questions_left: 2 * answers, answers_wanted: answers, spacing, has_reason: false }
     }
 }
 

@@ -172,6 +172,16 @@ fn a_burst_on_request_is_bounded_and_keeps_its_distance() {
 }
 
 #[test]
+fn a_burst_is_not_cut_short_by_a_smaller_one() {
+    let mut rig = Rig::plain(Plan::Polled(polling(6, 10)));
+    gaps(&mut rig, 2, |_| Reply::Time);
+    rig.association.burst(4, Duration::from_secs(2), rig.now);
+    gaps(&mut rig, 1, |_| Reply::Time);
+    rig.association.burst(1, Duration::from_secs(12), rig.now);
+    check_all(&gaps(&mut rig, 3, |_| Reply::Time), 2.0);
+}
+
+#[test]
 fn a_silent_server_is_asked_less_and_less() {
     let mut rig = Rig::plain(Plan::Polled(polling(6, 10)));
     let all = gaps(&mut rig, 40, |_| Reply::Nothing);
