@@ -191,7 +191,10 @@ pub fn covers(role: Role, old: &Settings, new: &Settings) -> bool {
         && match role {
             Role::Sources => ports(old) == ports(new),
             Role::Warden => {
-                old.clock.mode == new.clock.mode && leap_folder(old) == leap_folder(new)
+                let folder = |it: &Settings| {
+                    it.clock.leap_seconds.as_deref().map(|list| folder_of(list).to_owned())
+                };
+                old.clock.mode == new.clock.mode && folder(old) == folder(new)
             }
             Role::Ntp | Role::Ke | Role::Observe => true,
         }
@@ -268,7 +271,7 @@ fn restrict_files(role: Role, settings: &Settings, kept: &Kept<'_>) -> io::Resul
         rules.leave(folder, Access::Keep, true)?;
     }
     if role == Role::Warden
-        && let Some(folder) = leap_folder(settings)
+        && let Some(list) = &settings.clock.leap_seconds
     {
         rules.leave_reading(folder)?;
     }
@@ -283,9 +286,14 @@ fn restrict_files(role: Role, settings: &Settings, kept: &Kept<'_>) -> io::Resul
     rules.restrict()
 }
 
-/// The list of leap seconds is read again every day, and replaced by whoever brings a new one: hence its folder.
-fn leap_folder(settings: &Settings) -> Option<&Path> {
-    settings.clock.leap_seconds.as_deref().and_then(Path::parent)
+/// What is readable of the list of leap seconds: it is read again every day, and replaced by whoever brings a new one, hence its folder.
+fn folder_of(list: &Path) -> &Path {
+    match list.parent() {
+        // A name alone has an empty parent, which no system call takes for the current folder.
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => list,
+    }
 }
 
 /// Where key establishment of the sources is, and DNS.

@@ -113,8 +113,7 @@ impl Row {
         let report = view::report(now, &found, id, agreeing, &statuses, &reports);
         Self {
             time: time.to_string(),
-            tracking: tracking::tracking(&report, ClockMode::Observe, now.mono, time)
-                .within(settings.clock.max_distance),
+            tracking: tracking::tracking(&report, ClockMode::Observe, now.mono, time),
             sources: tracking::sources(&report, now.mono),
         }
     }

@@ -78,12 +78,23 @@ impl Place {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         environment: &[(&str, &Path)],
     ) -> Daemon {
+        self.start_from(Path::new("."), arguments, environment)
+    }
+
+    /// Starts it in `current`, from where relative paths among its arguments count.
+    pub fn start_from(
+        &self,
+        current: &Path,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        environment: &[(&str, &Path)],
+    ) -> Daemon {
         // Nothing that is started here can set a clock. (It would not: it gives up the right itself.)
         caps::drop_sys_time().expect("dropping needs no right");
         let log = self.folder.join("log");
         let stderr =
             File::options().append(true).create(true).open(&log).expect("a writable folder");
         let child = Command::new(env!("CARGO_BIN_EXE_noonmarkd"))
+            .current_dir(current)
             .args(arguments)
             .env_remove("NOTIFY_SOCKET")
             .env_remove("JOURNAL_STREAM")

@@ -1,6 +1,7 @@
 //! What the roles give up, as it is told and as the kernel says.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 
 use noonmark_os::process;
 use noonmark_os::sandbox::landlock;
@@ -86,4 +87,33 @@ fn what_cannot_be_had_is_refused_at_the_start() {
     } else {
         assert_eq!(place.start_in_vain().0, Some(78));
     }
+}
+
+#[test]
+fn the_list_of_leap_seconds_is_readable_from_wherever_it_is_named() {
+    let check = |list: &str, prepare: fn(&Path)| {
+        let place = Place::new();
+        // The warden reads it as a user that owns nothing here.
+        std::fs::set_permissions(&place.folder, PermissionsExt::from_mode(0o755)).expect("ours");
+        std::fs::create_dir(place.folder.join("lists")).expect("a new name");
+        prepare(&place.folder);
+        place.configure(&format!("{CONFIGURATION}\n[clock]\nleap-seconds = {list:?}\n"));
+        let daemon = place.start_from(&place.folder, ["--config", "noonmark.toml"], &[]);
+        daemon.wait_until("the daemon serves", |status| status["ready"] == true);
+        let log = daemon.log();
+        assert!(log.contains("the list of leap seconds has expired"), "{list}: {log}");
+    };
+    const LIST: &str = "Leap 2016 Dec 31 23:59:60 + S\n#expires 1500000000\n";
+    check("leap.list", |folder| std::fs::write(folder.join("leap.list"), LIST).expect("room"));
+    check("lists/leap.list", |folder| {
+        std::fs::write(folder.join("lists/leap.list"), LIST).expect("room");
+    });
+    check("leap.list", |folder| {
+        std::fs::write(folder.join("lists/a"), LIST).expect("room");
+        symlink("lists/a", folder.join("leap.list")).expect("room");
+    });
+    check("lists/leap.list", |folder| {
+        std::fs::write(folder.join("a"), LIST).expect("room");
+        symlink("../a", folder.join("lists/leap.list")).expect("room");
+    });
 }
