@@ -74,12 +74,35 @@ fn concerns(state: &Value) -> Vec<Concern> {
             "the clock state is stale: the warden no longer writes it".to_owned(),
         );
     }
+    concerns_of_time(state, &mut add);
     for role in list(&state["roles"]) {
         if let Some((verdict, words)) = role_concern(role) {
             add(verdict, words);
         }
     }
     concerns
+}
+
+/// What about the time that is served deserves a look: a clock without sources to follow is only served as it stands, which is as it should
+/// be where none are configured.
+fn concerns_of_time(state: &Value, add: &mut impl FnMut(Verdict, String)) {
+    let (clock, tracking) = (&state["clock"], &state["tracking"]);
+    let reason = || tracking["why"].as_str().map(|_| format!(": {}", text(&tracking["why"])));
+    if tracking.is_object() {
+        if let Some(words) = local(clock) {
+            add(Verdict::Warning, format!("no source vouches for the clock as served: {words}"));
+        } else if clock["synchronised"] == false {
+            let words = format!("the clock is not synchronised{}", reason().unwrap_or_default());
+            add(Verdict::Warning, words);
+        }
+    }
+    if state["cookies"]["overdue"] == true {
+        let since = text(&state["cookies"]["next_rotation"]);
+        let words = format!(
+            "new cookie keys are overdue since {since}: they cannot be stored, the log says why"
+        );
+        add(Verdict::Warning, words);
+    }
 }
 
 /// What about the certificate's time deserves a look. Out of it, no client can establish keys.
@@ -171,7 +194,7 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
             sheet.line("source", paint.warning(&words));
         }
         sheet.line("leap", text(&clock["leap"]));
-        if let Some(words) = leap_second(clock) {
+        if let Some(words) = leap_second(state) {
             sheet.line("leap second", words);
         }
         sheet.line("stratum", text(&clock["stratum"]));
@@ -280,10 +303,12 @@ pub(crate) fn dash() -> String {
 const LATELY: f64 = 3600.0;
 
 /// The leap second that comes, or is being smeared, by what is said of the clock as served.
-pub(crate) fn leap_second(clock: &Value) -> Option<String> {
-    let leap = clock.get("leap_second").filter(|leap| leap.is_object())?;
+pub(crate) fn leap_second(state: &Value) -> Option<String> {
+    let leap = state.pointer("/clock/leap_second").filter(|leap| leap.is_object())?;
     let what = if leap["kind"] == "delete" { "left out" } else { "inserted" };
-    let (day, clock) = (text(&leap["end_of_day"]), text(&leap["clock"]));
+    let is_kept = state["tracking"]["clock"] == "keep";
+    let clock = if is_kept { text(&leap["clock"]) } else { "not touched".to_owned() };
+    let day = text(&leap["end_of_day"]);
     let mut words = format!("one second {what} before {day}; this clock: {clock}");
     let smear = &leap["smear"];
     if let Some(ahead) = smear["ahead_seconds"].as_f64() {
@@ -313,8 +338,9 @@ mod tests {
             "certificate": null,
             "listening": [{ "protocol": "ntp", "address": "127.0.0.1:123", "interface": null }],
             "clock": { "synchronised": true, "leap": "none", "stratum": 2, "reference_id": "127.127.1.1",
-                "root_delay_seconds": 0.0, "root_dispersion_seconds": 0.001, "precision_log2_seconds": -25, "stale": false },
-            "cookies": { "epoch": 7, "oldest_epoch": 0, "next_rotation": "2026-11-23T00:00:00Z" },
+                "root_delay_seconds": 0.0, "root_dispersion_seconds": 0.001, "precision_log2_seconds": -25, "stale": false, "local": null },
+            "tracking": { "state": "synchronised", "why": "too far" },
+            "cookies": { "epoch": 7, "oldest_epoch": 0, "next_rotation": "2026-11-23T00:00:00Z", "overdue": false },
             "roles": [{ "role": "ntp", "state": "ready", "silent_seconds": null, "pid": 7, "restarts": 0, "last_end": null,
                 "last_end_time": null, "last_end_seconds_ago": null, "memory_bytes": 1048576 }],
             "counters": { "ntp": { "received": 10, "dropped_short": 0 }, "ke": {} }
@@ -353,18 +379,23 @@ mod tests {
 
     #[test]
     fn a_leap_second_is_shown_with_its_smear() {
-        assert_eq!(leap_second(&state()["clock"]), None);
-        let mut clock = json!({ "leap_second": { "end_of_day": "2027-07-01T00:00:00.000000000Z", "kind": "insert",
-            "clock": "kernel", "smear": null } });
-        let shown = leap_second(&clock).expect("one comes");
+        assert_eq!(leap_second(&state()), None);
+        let mut state = state();
+        state["tracking"]["clock"] = json!("keep");
+        state["clock"]["leap_second"] = json!({ "end_of_day": "2027-07-01T00:00:00.000000000Z", "kind": "insert",
+            "clock": "kernel", "smear": null });
+        let shown = leap_second(&state).expect("one comes");
         assert!(
             shown.contains("inserted before 2027-07-01") && shown.ends_with("kernel"),
             "{shown}"
         );
-        clock["leap_second"]["smear"] =
+        state["clock"]["leap_second"]["smear"] =
             json!({ "shape": "linear", "length_seconds": 86400, "ahead_seconds": -0.25 });
-        let shown = leap_second(&clock).expect("one comes");
+        let shown = leap_second(&state).expect("one comes");
         assert!(shown.contains("linear, 86400 s") && shown.contains("-250.000 ms"), "{shown}");
+        state["tracking"]["clock"] = json!("observe");
+        let shown = leap_second(&state).expect("one comes");
+        assert!(shown.contains("this clock: not touched"), "{shown}");
     }
 
     #[test]
@@ -400,6 +431,11 @@ mod tests {
         );
         check("/certificate", in_time("not-yet-valid"), Some("clock is not set"));
         check("/clock/stale", json!(true), Some("stale"));
+        check("/cookies/overdue", json!(true), Some("overdue since 2026-11-23"));
+        check("/clock/synchronised", json!(false), Some("not synchronised: too far"));
+        let local =
+            json!({ "since": "2027-01-15T08:00:00Z", "why": "no source is usable any more" });
+        check("/clock/local", local, Some("no source is usable any more"));
         check("/roles/0/state", json!("waiting"), Some("warning: ntp ended"));
         check("/roles/0/state", json!("hung"), Some("critical: ntp hangs or is stopped"));
         check("/roles/0/last_end_seconds_ago", json!(90.0), Some("00:01:30 h ago"));

@@ -57,7 +57,9 @@ pub(crate) fn verdict_of(state: &Value) -> Verdict {
 fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
     let tracking = &state["tracking"];
     let mut sheet = Sheet::new(paint);
-    let words = text(&tracking["state"]);
+    let why = tracking["why"].as_str().map(|_| format!(": {}", text(&tracking["why"])));
+    let words = format!("{}{}", text(&tracking["state"]), why.unwrap_or_default());
+    let is_observed = tracking["clock"] == "observe";
     sheet.line(
         "state",
         match verdict {
@@ -104,7 +106,7 @@ fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
     );
     sheet.line("stratum", text(&tracking["stratum"]));
     sheet.line("leap", text(&tracking["leap"]));
-    if let Some(words) = status::leap_second(&state["clock"]) {
+    if let Some(words) = status::leap_second(state) {
         sheet.line("leap second", words);
     }
     let seconds = |name: &str, show: fn(f64) -> String| known(number(&tracking[name]), show);
@@ -123,13 +125,15 @@ fn for_people(state: &Value, verdict: Verdict, paint: Paint) -> String {
             (seconds("earliest_seconds", signed), seconds("latest_seconds", signed));
         sheet.line("true time within", format!("{earliest} .. {latest} of the clock"));
     }
-    sheet.line("frequency (+ clock made faster)", ppm(&tracking["frequency_ppm"], true));
+    let frequency =
+        if is_observed { "frequency (+ clock slow)" } else { "frequency (+ clock made faster)" };
+    sheet.line(frequency, ppm(&tracking["frequency_ppm"], true));
     sheet.line("skew", ppm(&tracking["skew_ppm"], false));
     sheet.line("wander in 1 s", ppm(&tracking["wander_ppm"], false));
     sheet.line("root delay", seconds("root_delay_seconds", unsigned));
     sheet.line("root dispersion", seconds("root_dispersion_seconds", unsigned));
     sheet.line(
-        "last correction",
+        if is_observed { "last found off by" } else { "last correction" },
         match updated {
             Some(ago) => {
                 format!("{}, {} ago", seconds("last_correction_seconds", signed), length(ago))
@@ -228,7 +232,18 @@ pub(crate) mod tests {
         assert!(has(&["error", "bound", "unknown"]), "{shown}");
         assert!(has(&["true", "time", "ahead)", "unknown"]), "{shown}");
         assert!(has(&["reference", "time", "never"]) && has(&["reference", "none"]), "{shown}");
-        assert!(has(&["last", "correction", "none", "yet"]), "{shown}");
+        assert!(has(&["off", "by", "none", "yet"]), "{shown}");
+    }
+
+    #[test]
+    fn a_clock_that_is_only_observed_is_not_said_to_be_moved() {
+        let mut state = state();
+        let claims = |shown: &str| shown.contains("made faster") || shown.contains("correction");
+        let shown = for_people(&state, Verdict::Good, Paint::PLAIN);
+        assert!(!claims(&shown), "{shown}");
+        state["tracking"]["clock"] = json!("keep");
+        let shown = for_people(&state, Verdict::Good, Paint::PLAIN);
+        assert!(claims(&shown), "{shown}");
     }
 
     #[test]

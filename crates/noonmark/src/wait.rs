@@ -1,5 +1,6 @@
 //! `noonmark wait-sync`: waits until the clock can be trusted.
 
+use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::Verdict;
 use crate::command::WaitArguments;
-use crate::output::{deliver, write_json, write_text};
+use crate::output::{complain, deliver, write_json, write_text};
 use crate::quantity::known;
 use crate::query::unsigned;
 use crate::state::{self, PATIENCE};
+use crate::status::text;
 
 /// Waits. Good once the clock is synchronised and known as well as asked for; when the time is over, warning if it is synchronised and not known
 /// that well, critical if it is not synchronised or the daemon cannot be asked, unknown if that asks no sources.
@@ -21,12 +23,19 @@ pub fn run(arguments: &WaitArguments) -> Verdict {
     let left = || {
         arguments.timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(start.elapsed()))
     };
+    let is_watched = arguments.timeout.is_none() && io::stderr().is_terminal();
+    let mut next_word = TELL_EVERY;
     loop {
         // Asking counts as waiting: a daemon that does not answer must not make it longer.
         let found = state::read(&arguments.status.socket, PATIENCE.min(left()))
             .map_err(|error| error.to_string())
             .map(|state| Found::of(&state, limit));
         if !matches!(found, Ok(Found { verdict: Verdict::Good, .. })) {
+            if is_watched && start.elapsed() >= next_word {
+                next_word += TELL_EVERY;
+                let words = found.as_ref().map_or_else(Clone::clone, |found| found.words.clone());
+                complain(format_args!("still waiting: {words}"));
+            }
             thread::sleep(LOOK_EVERY.min(left()));
             if !left().is_zero() {
                 continue;
@@ -59,7 +68,10 @@ impl Found {
         };
         let (verdict, words) = match (tracking.is_null(), is_synchronised, is_close) {
             (true, ..) => (Verdict::Unknown, "noonmarkd asks no sources".to_owned()),
-            (_, false, _) => (Verdict::Critical, "not synchronised".to_owned()),
+            (_, false, _) => {
+                let why = tracking["why"].as_str().map(|_| format!(": {}", text(&tracking["why"])));
+                (Verdict::Critical, format!("not synchronised{}", why.unwrap_or_default()))
+            }
             (_, true, false) => {
                 (Verdict::Warning, format!("synchronised, but it may be wrong by {bound}"))
             }
@@ -90,6 +102,8 @@ fn tell(found: Result<Found, String>, waited: Duration, as_json: bool) -> Verdic
 
 /// The daemon has news every second.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often somebody who waits without a limit is told what for.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -113,7 +113,8 @@ impl Row {
         let report = view::report(now, &found, id, agreeing, &statuses, &reports);
         Self {
             time: time.to_string(),
-            tracking: tracking::tracking(&report, ClockMode::Observe, now.mono, time),
+            tracking: tracking::tracking(&report, ClockMode::Observe, now.mono, time)
+                .within(settings.clock.max_distance),
             sources: tracking::sources(&report, now.mono),
         }
     }

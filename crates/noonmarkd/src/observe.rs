@@ -13,7 +13,7 @@ use noonmark_os::pulse::BEAT_EVERY;
 use noonmark_os::{clock, peer};
 use noonmark_packet::{Leap, ReferenceId};
 use noonmark_server::{CLOCK_WORDS, ClockState, Counter as NtpCounter, SMEARED};
-use noonmark_units::{Mono, Timestamp, UnixTime};
+use noonmark_units::{Mono, Span, Timestamp, UnixTime};
 
 use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
@@ -40,7 +40,8 @@ pub(crate) mod tracking;
 pub fn run(station: &mut Station) -> Result<(), Ending> {
     station.confine(&Kept::default())?;
     let rules = &station.settings.clock;
-    let mut known = Known { mode: rules.mode, leap_rule: rules.leap, ..Known::default() };
+    let (mode, leap_rule, max_distance) = (rules.mode, rules.leap, rules.max_distance);
+    let mut known = Known { mode, leap_rule, max_distance, ..Known::default() };
     let mut collected = Collected::default();
     let listener = loop {
         match station.wait()? {
@@ -105,6 +106,8 @@ fn answer(mut reader: UnixStream, known: &Known) -> io::Result<()> {
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The launcher says how the roles are every five seconds.
 const LAUNCHER_HUNG_AFTER: Duration = Duration::from_secs(15);
+/// The warden turns the cookie keys within a second, and tries again after ten if it cannot store them.
+const OVERDUE_AFTER: Span = Span::from_seconds(15);
 /// The warden writes every second.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
@@ -113,6 +116,7 @@ struct Known {
     /// What the configuration does with the clock.
     mode: ClockMode,
     leap_rule: LeapRule,
+    max_distance: Duration,
     /// When the launcher last said something.
     heard: Mono,
     started: Option<UnixTime>,
@@ -138,6 +142,7 @@ impl Default for Known {
         Self {
             mode: ClockMode::Off,
             leap_rule: LeapRule::Kernel,
+            max_distance: Duration::MAX,
             heard: Mono(0),
             started: None,
             ready: false,
@@ -217,6 +222,8 @@ impl Known {
         let silent = now.since(self.heard);
         let launcher_hangs = silent >= LAUNCHER_HUNG_AFTER;
         let report = self.report();
+        // The warden's page counts from the machine's start, asleep or not.
+        let served = self.clock_state(boot_time);
         Document {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -233,11 +240,12 @@ impl Known {
                 facts: self.certificate_says.as_ref().map(|says| facts(says, time)),
             }),
             listening: self.listening.iter().map(address).collect(),
-            // The warden's page counts from the machine's start, asleep or not.
-            clock: self.clock_state(boot_time),
-            tracking: report
-                .as_ref()
-                .map(|report| tracking::tracking(report, self.mode, now, time)),
+            tracking: report.as_ref().map(|report| {
+                tracking::tracking(report, self.mode, now, time)
+                    .within(self.max_distance)
+                    .as_served(&served)
+            }),
+            clock: served,
             sources: report
                 .as_ref()
                 .map(|report| tracking::sources(report, now))
@@ -246,6 +254,7 @@ impl Known {
                 epoch: epochs.current,
                 oldest_epoch: epochs.oldest,
                 next_rotation: epochs.next_turn.to_string(),
+                overdue: time - epochs.next_turn > OVERDUE_AFTER,
             }),
             roles: self
                 .roles

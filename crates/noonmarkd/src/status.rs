@@ -1,6 +1,7 @@
 //! The document that tells how a daemon is: `docs/status.md` in types.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use noonmark_units::Span;
 use serde::Serialize;
@@ -181,6 +182,8 @@ pub struct Tracking {
     pub clock: &'static str,
     /// `unsynchronised`, `synchronised` or `holdover`.
     pub state: &'static str,
+    /// Why it is `unsynchronised`.
+    pub why: Option<String>,
     /// Since the sources were last looked at.
     pub age_seconds: f64,
     /// Number of the followed source with the least distance.
@@ -234,6 +237,45 @@ pub struct Tracking {
 }
 
 impl Tracking {
+    /// The same of a clock that counts as synchronised only as long as it cannot be wrong by more than `max_distance`.
+    #[must_use]
+    pub fn within(self, max_distance: Duration) -> Self {
+        match self.error_bound_seconds {
+            Some(bound) if bound > max_distance.as_secs_f64() => {
+                let length = |seconds| Span::from_seconds_f64(seconds).to_string();
+                let (bound, limit) = (length(bound), length(max_distance.as_secs_f64()));
+                let bare = |length: &str| length.trim_start_matches('+').to_owned();
+                let (bound, limit) = (bare(&bound), bare(&limit));
+                let why = format!(
+                    "the clock may be wrong by {bound}, which is more than max-distance ({limit})"
+                );
+                self.unsynchronised(why)
+            }
+            _ => self,
+        }
+    }
+
+    /// The same where answers vouch for no more than `served` does: they decide.
+    #[must_use]
+    pub fn as_served(self, served: &Clock) -> Self {
+        let claims = self.state != UNSYNCHRONISED;
+        let mut tracking = if !served.synchronised && claims {
+            self.unsynchronised(
+                "answers do not vouch for the clock yet, or not any more".to_owned(),
+            )
+        } else {
+            self
+        };
+        if !served.synchronised || served.local.is_some() {
+            (tracking.stratum, tracking.leap) = (served.stratum, served.leap);
+        }
+        tracking
+    }
+
+    fn unsynchronised(self, why: String) -> Self {
+        Self { state: UNSYNCHRONISED, why: Some(why), stratum: 16, leap: UNSYNCHRONISED, ..self }
+    }
+
     /// One line for people: state, offset with its standard deviation, bound, frequency.
     #[must_use]
     pub fn in_short(&self) -> String {
@@ -256,6 +298,9 @@ impl Tracking {
         )
     }
 }
+
+/// The word for a clock that nothing vouches for.
+pub const UNSYNCHRONISED: &str = "unsynchronised";
 
 /// Where one source stands.
 #[derive(Clone, Debug, Serialize)]
@@ -334,6 +379,8 @@ pub struct Cookies {
     pub oldest_epoch: u32,
     /// End of the epoch.
     pub next_rotation: String,
+    /// The epoch is over and there are no keys for the next: they cannot be stored.
+    pub overdue: bool,
 }
 
 /// A process of the daemon.

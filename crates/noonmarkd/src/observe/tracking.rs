@@ -7,7 +7,7 @@ use noonmark_units::{Mono, Span, UnixTime};
 use super::{leap, reference};
 use crate::message::Text;
 use crate::sources::report::{Report, SourceLine};
-use crate::status::{Source, SourceNts, Tracking};
+use crate::status::{Source, SourceNts, Tracking, UNSYNCHRONISED};
 
 /// The clock, at `now`, when it reads `time`.
 pub fn tracking(report: &Report, mode: ClockMode, now: Mono, time: UnixTime) -> Tracking {
@@ -19,10 +19,12 @@ pub fn tracking(report: &Report, mode: ClockMode, now: Mono, time: UnixTime) -> 
     Tracking {
         clock: mode.as_str(),
         state: match clock.state {
-            ClockState::Unsynchronised => "unsynchronised",
+            ClockState::Unsynchronised => UNSYNCHRONISED,
             ClockState::Synchronised => "synchronised",
             ClockState::Holdover => "holdover",
         },
+        why: (clock.state == ClockState::Unsynchronised)
+            .then(|| "no source has been followed yet".to_owned()),
         age_seconds: now.since(clock.at).as_secs_f64(),
         reference: (clock.reference != 0).then_some(clock.reference),
         reference_name: followed.map(|source| source.name.as_str().to_owned()),
@@ -139,6 +141,31 @@ mod tests {
             (late.error_bound_seconds, late.refused, late.reference),
             (Some(3.0), None, None)
         );
+    }
+
+    #[test]
+    fn a_clock_that_may_be_too_wrong_is_not_called_synchronised() {
+        let check = |state, bound_s: i64, expected: (&str, u8, &str)| {
+            let clock = ClockReport {
+                state,
+                stratum: 2,
+                leap: noonmark_packet::Leap::None,
+                earliest: Some(Span::from_seconds(-bound_s)),
+                latest: Some(Span::from_seconds(0)),
+                ..ClockReport::default()
+            };
+            let report = Report { clock, sources: Vec::new() };
+            let found = tracking(&report, ClockMode::Observe, Mono(0), UnixTime::EPOCH)
+                .within(std::time::Duration::from_secs(3));
+            assert_eq!((found.state, found.stratum, found.leap), expected, "{bound_s}");
+            let is_without = expected.0 == UNSYNCHRONISED;
+            assert_eq!(found.why.is_some(), is_without, "{bound_s}: {:?}", found.why);
+        };
+        let without = (UNSYNCHRONISED, 16, UNSYNCHRONISED);
+        check(ClockState::Synchronised, 3, ("synchronised", 2, "none"));
+        check(ClockState::Synchronised, 100, without);
+        check(ClockState::Holdover, 2, ("holdover", 2, "none"));
+        check(ClockState::Holdover, 4, without);
     }
 
     #[test]
