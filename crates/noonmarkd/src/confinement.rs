@@ -189,7 +189,10 @@ pub fn settle(role: Role, settings: &Settings) {
 pub fn covers(role: Role, old: &Settings, new: &Settings) -> bool {
     old.daemon == new.daemon
         && match role {
-            Role::Sources => ports(old) == ports(new),
+            Role::Sources => {
+                let held = ports(old);
+                ports(new).iter().all(|port| held.contains(port))
+            }
             Role::Warden => {
                 let folder = |it: &Settings| {
                     it.clock.leap_seconds.as_deref().map(|list| folder_of(list).to_owned())
@@ -273,7 +276,11 @@ fn restrict_files(role: Role, settings: &Settings, kept: &Kept<'_>) -> io::Resul
     if role == Role::Warden
         && let Some(list) = &settings.clock.leap_seconds
     {
-        rules.leave_reading(folder)?;
+        rules.leave_reading(folder_of(list))?;
+        // Where a link leads now.
+        if let Ok(list) = list.canonicalize() {
+            rules.leave_reading(folder_of(&list))?;
+        }
     }
     if role == Role::Sources {
         for path in kept.resolver.into_iter().flat_map(resolver::Files::readable) {

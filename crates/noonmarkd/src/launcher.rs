@@ -198,6 +198,7 @@ impl Launcher {
             }
             self.reap(now)?;
             for role in Role::ALL {
+                self.renew(role, now);
                 if self.role(role).due().is_some_and(|due| due <= now) {
                     self.start(role, now)?;
                 }
@@ -400,7 +401,7 @@ impl Launcher {
                     self.role(Role::Observe)
                         .tell(&Message::Confined { role: owner, confined }, &[]);
                 }
-                (Message::Renew, _) => self.renew(role),
+                (Message::Renew, _) => self.role(role).wish_to_begin_anew(),
                 (Message::Done, _) => self.is_done = self.purpose == Purpose::SetOnce,
                 (Message::CookieKeys(keys), _) => {
                     let message = Message::CookieKeys(keys.clone());
@@ -590,14 +591,11 @@ impl Launcher {
         }
     }
 
-    /// Starts a role anew at its own wish. One that wishes it again and again is ended, and then waits like any that ends.
-    fn renew(&mut self, role: Role) {
-        if self.role(role).has_lived(RENEWED_AFTER, clock::monotonic()) {
+    /// Starts a role anew at its own wish; one that has only just begun works on for a moment before that.
+    fn renew(&mut self, role: Role, now: Mono) {
+        if self.role(role).is_to_begin_anew(RENEWED_AFTER, now) {
             tracing::info!(%role, "role begins anew");
             self.replace(role);
-        } else {
-            tracing::error!(%role, "role wants to begin anew too often");
-            self.role(role).kill();
         }
     }
 

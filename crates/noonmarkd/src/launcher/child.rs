@@ -39,6 +39,8 @@ struct Running {
     since: Mono,
     /// Its end is wanted and counts as none.
     dismissed: bool,
+    /// It has asked for another process in its place.
+    wants_another: bool,
     /// It has said that it serves.
     serves: bool,
     /// Its signs of life, once it has begun to give any.
@@ -123,10 +125,19 @@ impl RoleProcess {
         self.due
     }
 
-    /// Whether its process has been there for so long.
+    /// The process wants another to take its place.
+    pub fn wish_to_begin_anew(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.wants_another = true;
+        }
+    }
+
+    /// Whether the process wants that, has been there for `span`, and has not been told to end yet.
     #[must_use]
-    pub fn has_lived(&self, span: Duration, now: Mono) -> bool {
-        self.running.as_ref().is_some_and(|running| now.since(running.since) >= span)
+    pub fn is_to_begin_anew(&self, span: Duration, now: Mono) -> bool {
+        self.running.as_ref().is_some_and(|running| {
+            running.wants_another && !running.dismissed && now.since(running.since) >= span
+        })
     }
 
     /// How it is, for observe.
@@ -158,6 +169,7 @@ impl RoleProcess {
                 link: Link::new(ours),
                 since: now,
                 dismissed: false,
+                wants_another: false,
                 serves: false,
                 pulse: None,
                 silence: Duration::ZERO,
