@@ -19,7 +19,13 @@ pub fn run(file: &Path, as_json: bool, colour: bool) -> Result<(), Failure> {
         output::print_json(&found, true)?;
     } else {
         if let Some(warnings) = found.warnings() {
-            output::complain(format_args!("this deserves a look\n{}", warnings.render(colour)));
+            let count = warnings.problems().len();
+            let plural = if count == 1 { "" } else { "s" };
+            output::complain(format_args!(
+                "{}\n{count} warning{plural} in {}",
+                warnings.render(colour),
+                file.display()
+            ));
         }
         output::print(&found.praise())?;
     }

@@ -199,6 +199,11 @@ impl Warden {
     fn show(&mut self) {
         let now = clock::boot_time();
         match self.served.update(now, clock::realtime()) {
+            Some(true) if self.helm.is_none() => {
+                tracing::info!(
+                    "no source is configured: the clock is served as it stands, at local-stratum"
+                );
+            }
             Some(true) => {
                 let dispersion = self.served.state(now, Leap::None).root_dispersion.to_span();
                 tracing::warn!(%dispersion, "no source is usable; the clock is served as it stands, at local-stratum");
@@ -378,7 +383,12 @@ fn open_folder(settings: &Settings) -> Result<DiskFolder, Failure> {
             }
             LockError::Exposed { .. } | LockError::Io { .. } => Status::State,
         };
-        Failure::new(status, format_args!("state folder {error}"))
+        let remedy = if status == Status::Permission {
+            "; who runs noonmarkd must own it, or be able to make it (`install -d -m 0700 -o USER FOLDER`), or name another place with [state] folder"
+        } else {
+            ""
+        };
+        Failure::new(status, format_args!("state folder {error}{remedy}"))
     })
 }
 

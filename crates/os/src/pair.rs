@@ -122,6 +122,12 @@ impl Endpoint {
             }
         };
         let descriptors = take_descriptors(&header);
+        if header.msg_flags & libc::MSG_CTRUNC != 0 && descriptors.len() < MOST_DESCRIPTORS {
+            // There was room for them in the message, so there was none in the process.
+            return Err(io::Error::other(
+                "descriptors sent were lost: too many files are open (EMFILE; raise the limit, `ulimit -n` or LimitNOFILE=)",
+            ));
+        }
         if header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0
             || descriptors.len() > MOST_DESCRIPTORS
         {

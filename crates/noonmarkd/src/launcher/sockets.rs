@@ -173,7 +173,8 @@ impl StatusSocket {
             } else {
                 Status::System
             };
-            let folder = path.parent().unwrap_or(Path::new("")).display();
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let folder = parent.unwrap_or(Path::new(".")).display();
             let advice = match error.kind() {
                 io::ErrorKind::NotFound => format!(
                     "; the folder {folder} is not there: make it (`install -d -m 0755 -o USER {folder}`, USER being who runs \
