@@ -18,7 +18,8 @@ pub(super) const CLOCK: Table = Table {
             example: r#""keep""#,
             accepted: "\"keep\", \"observe\" or \"off\"; the first two need a [[source]]",
             meaning: "`keep` steers the clock, which takes the capability CAP_SYS_TIME. `observe` asks the sources, shows \
-                      and serves what is found, and never touches the clock. `off` asks nobody.",
+                      what is found, and never touches the clock, which is served as it stands: with what it may be wrong by, \
+                      and as not synchronised beyond `max-distance`. `off` asks nobody.",
             elsewhere: &["mode", "enable"],
         },
         Key {
