@@ -659,7 +659,8 @@ impl Launcher {
         let clock = clock::realtime();
         let Some(line) = self.reminder.due(certificate, clock, now) else { return };
         let names = certificate.names.iter().map(Text::as_str).collect::<Vec<_>>().join(" ");
-        let (not_before, not_after) = (certificate.chain.not_before, certificate.chain.not_after);
+        let (_, period) = certificate.judge(clock);
+        let (not_before, not_after) = (period.not_before, period.not_after);
         match line {
             Line::Good => tracing::info!(names, %not_after, %clock, "certificate is valid now"),
             Line::Wrong(what) => tracing::warn!(names, %not_before, %not_after, %clock, "{what}"),

@@ -413,7 +413,7 @@ fn facts(says: &Certificate, time: UnixTime) -> CertificateFacts {
         chain_not_before: says.chain.not_before.to_string(),
         chain_not_after: says.chain.not_after.to_string(),
         spki_sha256: says.spki_sha256.iter().map(|octet| format!("{octet:02x}")).collect(),
-        validity: says.chain.at(time).name(),
+        validity: says.judge(time).0.name(),
         ends_in_seconds: says.chain.not_after.seconds.saturating_sub(time.seconds),
     }
 }

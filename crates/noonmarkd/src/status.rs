@@ -91,7 +91,7 @@ pub struct CertificateFacts {
     pub chain_not_after: String,
     /// SHA-256 of its SubjectPublicKeyInfo, in hexadecimal.
     pub spki_sha256: String,
-    /// Of the chain: `not-yet-valid`, `valid`, `ends-soon` or `expired`.
+    /// Of the server's own certificate and of the chain: `not-yet-valid`, `valid`, `ends-soon` or `expired`.
     pub validity: &'static str,
     /// Until the chain's last second; negative afterwards.
     pub ends_in_seconds: i64,

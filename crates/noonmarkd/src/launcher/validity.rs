@@ -21,7 +21,7 @@ impl Reminder {
 
     /// What is to be logged now, if anything: whatever is wrong when it becomes so and once a day, and that nothing is wrong any more.
     pub fn due(&mut self, certificate: &Certificate, clock: UnixTime, now: Mono) -> Option<Line> {
-        let validity = certificate.chain.at(clock);
+        let (validity, _) = certificate.judge(clock);
         let fresh = self.said.is_none_or(|(before, _)| before != validity);
         let long_ago = self.said.is_some_and(|(_, at)| now.since(at) >= SAY_EVERY);
         if !fresh && !long_ago {
@@ -57,6 +57,34 @@ const SAY_EVERY: Duration = Duration::from_secs(86_400);
 mod tests {
     use super::*;
     use noonmark_nts::ValidityPeriod;
+
+    #[test]
+    fn a_young_authority_hides_nothing_of_the_certificate_it_signed() {
+        const DAY: i64 = 86_400;
+        let period = |from: i64, to: i64| ValidityPeriod {
+            not_before: UnixTime::new(from * DAY, 0),
+            not_after: UnixTime::new(to * DAY, 0),
+        };
+        let check = |leaf, authority, now: i64, expected| {
+            let chain = ValidityPeriod::and(leaf, authority);
+            let certificate = Certificate { names: Vec::new(), leaf, chain, spki_sha256: [0; 32] };
+            assert_eq!(certificate.judge(UnixTime::new(now * DAY, 0)), expected, "{now}");
+        };
+        let (leaf, year) = (period(100, 190), period(0, 3650));
+        check(leaf, year, 150, (Validity::Valid, leaf));
+        check(leaf, year, 180, (Validity::EndsSoon, leaf));
+        // The authority is a day old.
+        check(leaf, period(179, 3650), 180, (Validity::EndsSoon, leaf));
+        check(leaf, period(200, 3650), 201, (Validity::Expired, leaf));
+        check(leaf, period(200, 3650), 195, (Validity::Expired, leaf));
+        check(leaf, year, 99, (Validity::NotYetValid, leaf));
+        // Where the authority is to blame, what counts is when both are valid.
+        check(leaf, period(0, 150), 151, (Validity::Expired, period(100, 150)));
+        check(leaf, period(0, 185), 186, (Validity::Expired, period(100, 185)));
+        check(leaf, period(0, 150), 149, (Validity::EndsSoon, period(100, 150)));
+        check(leaf, period(140, 150), 139, (Validity::NotYetValid, period(140, 150)));
+        check(leaf, period(182, 300), 181, (Validity::NotYetValid, period(182, 190)));
+    }
 
     #[test]
     fn what_is_wrong_is_said_when_it_begins_and_daily_and_its_end_once() {

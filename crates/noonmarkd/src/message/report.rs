@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use std::time::Duration;
 
-use noonmark_nts::ValidityPeriod;
+use noonmark_nts::{Validity, ValidityPeriod};
 use noonmark_units::{Mono, UnixTime};
 
 use super::codec::{Reader, Writer};
@@ -325,6 +325,18 @@ impl Certificate {
             })
             .collect();
         Self { names, leaf, chain, spki_sha256 }
+    }
+
+    /// How `now` lies to the time of the server's own certificate or, if nothing is wrong with that, of the whole chain; and that time.
+    #[must_use]
+    pub fn judge(&self, now: UnixTime) -> (Validity, ValidityPeriod) {
+        let (own, all) = (self.leaf.at(now), self.chain.at(now));
+        match (own, all) {
+            (Validity::Valid, Validity::Valid) => (own, self.leaf),
+            (Validity::Valid, _)
+            | (Validity::EndsSoon, Validity::Expired | Validity::NotYetValid) => (all, self.chain),
+            _ => (own, self.leaf),
+        }
     }
 
     pub(super) fn parse(from: &mut Reader<'_>) -> Result<Self, MessageError> {
