@@ -1,5 +1,6 @@
 //! `[clock]`: what it means, and how it is read.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,12 +124,14 @@ pub struct LeapSmear {
     pub seconds: u32,
 }
 
-/// Reads `[clock]`; `has_sources` says whether the file has a source, `smears` whether the server smears leap seconds.
+/// Reads `[clock]`; `has_sources` says whether the file has a source, `smears` whether the server smears leap seconds. Where the list of
+/// these is named goes into `list_place`.
 pub(crate) fn clock(
     mut section: Section<'_, '_, '_>,
     folder: &Path,
     has_sources: bool,
     smears: bool,
+    list_place: &mut Option<Range<usize>>,
 ) -> Option<Clock> {
     let mode = section.read_optional("clock", |v, w| {
         let words = [ClockMode::Keep, ClockMode::Observe, ClockMode::Off];
@@ -170,6 +173,7 @@ pub(crate) fn clock(
         value::word(v, w, &words.map(|rule| (rule.as_str(), rule)))
     });
     let leap_seconds = section.read_optional("leap-seconds", value::path);
+    list_place.clone_from(&leap_seconds.place);
     if smears {
         if let Some(rule @ (LeapRule::Slew | LeapRule::Ignore)) = leap.value {
             let what = format!(

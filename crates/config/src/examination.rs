@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::certificate::CertificateText;
 use crate::files::{self, Loaded, PEM_LIMIT};
+use crate::leap_list::read_leap_seconds;
 use crate::report::{Found, Gravity, Problem, Report};
 use crate::settings::Nts;
 
@@ -18,7 +19,7 @@ use crate::settings::Nts;
 pub struct Examination {
     /// The file as it was named.
     file: String,
-    /// Whether noonmarkd would take it.
+    /// Whether noonmarkd would take it, and do all that it says.
     good: bool,
     /// Everything it would be refused for.
     #[serde(serialize_with = "list")]
@@ -27,7 +28,7 @@ pub struct Examination {
     identity: Option<String>,
     /// The server's certificate, once it and its key are understood.
     certificate: Option<CertificateText>,
-    /// What noonmarkd takes although clients will not.
+    /// What noonmarkd takes although clients will not, or does without.
     #[serde(serialize_with = "lines")]
     warnings: Option<Report>,
 }
@@ -45,14 +46,14 @@ pub fn examine(path: &Path, now: UnixTime) -> Examination {
         warnings: None,
     };
     match files::load(path) {
-        Ok(loaded) => examination.look_into(&loaded, now),
+        Ok(loaded) => examination.look_into(&loaded, now, system_has_authorities),
         Err(report) => examination.problems = Some(report),
     }
     examination
 }
 
 impl Examination {
-    /// Whether noonmarkd would take it.
+    /// Whether noonmarkd would take it, and do all that it says.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.good
@@ -70,7 +71,8 @@ impl Examination {
         self.problems.as_ref()
     }
 
-    /// What noonmarkd takes although clients will not, with its place: certificates out of their time.
+    /// What noonmarkd takes although clients will not, or does without, with its place: certificates out of their time, a list of leap
+    /// seconds that cannot be used or has expired.
     #[must_use]
     pub fn warnings(&self) -> Option<&Report> {
         self.warnings.as_ref()
@@ -89,11 +91,23 @@ impl Examination {
         format!("{}{}: good\n", certificate.unwrap_or_default(), self.file)
     }
 
-    fn look_into(&mut self, loaded: &Loaded, now: UnixTime) {
+    fn look_into(
+        &mut self,
+        loaded: &Loaded,
+        now: UnixTime,
+        system_has_authorities: impl FnOnce() -> bool,
+    ) {
         let report = |gravity, found: Vec<Found>| {
             (!found.is_empty()).then(|| Report::of(gravity, &self.file, &loaded.text, found))
         };
         let (mut wrong, mut doubtful) = (authorities(loaded), Vec::new());
+        wrong.extend(unproven(loaded, system_has_authorities));
+        if let Some((gravity, found)) = leap_seconds(loaded, now) {
+            match gravity {
+                Gravity::Error => wrong.push(found),
+                Gravity::Warning => doubtful.push(found),
+            }
+        }
         let is_all_else_good = wrong.is_empty();
         if let (Some(nts), Some(files)) = (&loaded.settings.nts, &loaded.identity) {
             match Identity::from_pem(&files.certificate, &files.key) {
@@ -142,6 +156,62 @@ fn authorities(loaded: &Loaded) -> Vec<Found> {
         })
     });
     unusable.collect()
+}
+
+/// The first source that nobody can vouch for, because it leaves that to the system.
+fn unproven(loaded: &Loaded, system_has_authorities: impl FnOnce() -> bool) -> Option<Found> {
+    let mut sources = loaded.settings.sources.iter().zip(&loaded.places.authorities);
+    let (_, place) = sources.find(|(source, _)| source.kind.is_nts() && source.ca.is_none())?;
+    (!system_has_authorities()).then(|| Found {
+        place: place.clone(),
+        key: Some("source.ca".to_owned()),
+        message: "source.ca: missing, and this system has no store of certificate authorities, so no NTS server can prove who it is"
+            .to_owned(),
+        accepted: Some(
+            "the package ca-certificates installed, or `ca` with a file of authorities".to_owned(),
+        ),
+    })
+}
+
+/// Whether the system's store has an authority that can be used.
+fn system_has_authorities() -> bool {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = TrustRoots::new();
+    found.certs.iter().any(|certificate| roots.add_der(certificate).is_ok())
+}
+
+/// What is wrong with the list of leap seconds, and whether nothing stands in for it: a smear begins before sources may announce what it
+/// smears.
+fn leap_seconds(loaded: &Loaded, now: UnixTime) -> Option<(Gravity, Found)> {
+    let path = loaded.settings.clock.leap_seconds.as_ref()?;
+    let is_needed = loaded.settings.server.leap_smear.is_some();
+    let (gravity, what) = match read_leap_seconds(path) {
+        Ok(list) => {
+            let expires = list.expires().filter(|_| list.is_expired(now))?;
+            let what =
+                format!("the list expired at {expires}, and this machine's clock says {now}");
+            (Gravity::Warning, what)
+        }
+        Err(reason) if is_needed => (Gravity::Error, reason),
+        Err(reason) => (Gravity::Warning, reason),
+    };
+    let instead = if is_needed {
+        "nothing is smeared for leap-smear in [server] without it"
+    } else {
+        "the sources are believed instead"
+    };
+    let found = Found {
+        place: loaded.places.leap_seconds.clone(),
+        key: Some("clock.leap-seconds".to_owned()),
+        message: format!(
+            "clock.leap-seconds: {}: {what}; {instead}",
+            files::quoted(&path.display())
+        ),
+        accepted: Some(
+            "a file leap-seconds.list or tzdata's `leapseconds` that has not expired".to_owned(),
+        ),
+    };
+    Some((gravity, found))
 }
 
 /// What is wrong with certificate and key, at the key that names the file to blame.
@@ -299,6 +369,67 @@ mod tests {
         );
         folder.put("ca.pem", &pair().0);
         assert_eq!(said(), None);
+    }
+
+    #[test]
+    fn the_list_of_leap_seconds_is_looked_into() {
+        let folder = Folder::new("leap-list");
+        let check = |list: Option<&str>, smear: bool, gravity: Option<Gravity>, words: &str| {
+            let smear = if smear { "leap-smear = \"linear\"\n" } else { "" };
+            let text = format!(
+                "[clock]\nleap-seconds = \"leap.list\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n{smear}"
+            );
+            let _ = std::fs::remove_file(folder.0.join("leap.list"));
+            if let Some(list) = list {
+                folder.put("leap.list", list);
+            }
+            let found = examine(&folder.put("noonmark.toml", &text), IN_TIME);
+            let (problems, warnings) = (found.problems(), found.warnings());
+            let expected = (gravity == Some(Gravity::Error), gravity == Some(Gravity::Warning));
+            assert_eq!((problems.is_some(), warnings.is_some()), expected, "{list:?}");
+            assert_eq!((found.is_good(), found.is_identity_broken()), (!expected.0, false));
+            let said = problems.or(warnings).map(ToString::to_string).unwrap_or_default();
+            assert!(said.contains(words), "{said}");
+            assert!(gravity.is_none() || said.contains("noonmark.toml:2"), "{said}");
+        };
+        let list = |expires: i64| format!("Leap 2016 Dec 31 23:59:60 + S\n#expires {expires}\n");
+        let (good, old) = (list(IN_TIME.seconds + 1), list(IN_TIME.seconds));
+        let long = "# \n".repeat(1 << 20);
+        let (error, warning) = (Some(Gravity::Error), Some(Gravity::Warning));
+        for (is_needed, unusable) in [(false, warning), (true, error)] {
+            check(Some(&good), is_needed, None, "");
+            check(Some(&old), is_needed, warning, "the list expired at 2025-06-15T15:06:40");
+            check(None, is_needed, unusable, "No such file");
+            check(Some(""), is_needed, unusable, "no leap second in it");
+            check(Some("garbage\n"), is_needed, unusable, "line 1");
+            check(Some(&long), is_needed, unusable, "more than a list of leap seconds has");
+        }
+    }
+
+    #[test]
+    fn a_system_without_authorities_is_told_where_a_source_needs_one() {
+        let folder = Folder::new("no-store");
+        folder.put("ca.pem", &pair().0);
+        let check = |sources: &str, has_authorities: bool, line: Option<usize>| {
+            let file = folder.put("noonmark.toml", &format!("{sources}[clock]\n"));
+            let loaded = files::load(&file).unwrap_or_else(|report| panic!("{report}"));
+            let mut found = Examination { file: "x.toml".to_owned(), ..examine(&file, IN_TIME) };
+            found.look_into(&loaded, IN_TIME, || has_authorities);
+            assert_eq!(found.is_good(), line.is_none(), "{sources}");
+            let said = found.problems().map(ToString::to_string).unwrap_or_default();
+            let Some(line) = line else { return };
+            assert!(said.contains("ca-certificates") && said.contains("`ca`"), "{said}");
+            assert!(said.contains(&format!("x.toml:{line}:")), "{said}");
+        };
+        let (own, plain) = (
+            "[[source]]\nnts = \"a.example\"\nca = \"ca.pem\"\n",
+            "[[source]]\nserver = \"b.example\"\n",
+        );
+        let bare = "[[source]]\nnts = \"c.example\"\n";
+        check(bare, false, Some(1));
+        check(bare, true, None);
+        check(&format!("{own}{plain}"), false, None);
+        check(&format!("{own}{plain}{bare}"), false, Some(6));
     }
 
     #[test]

@@ -19,7 +19,7 @@
 //! - a file that somebody else may write, or a key that somebody else may read.
 //!
 //! [`examine`] goes on to what is in the files: whether certificate and key belong together, whether
-//! the certificate is in its time, whether authorities can be read.
+//! the certificate is in its time, whether authorities can be read, whether the list of leap seconds is one.
 //!
 //! Deliberately absent: includes, variables and any second file format; understanding certificates
 //! (`noonmark-nts` does); resolving names; and any knowledge of what the settings are used for.
@@ -30,6 +30,7 @@ mod daemon;
 mod examination;
 mod files;
 mod keys;
+mod leap_list;
 mod manual;
 mod reading;
 mod report;
@@ -47,6 +48,7 @@ pub use daemon::{Account, Daemon, Sandbox};
 pub use examination::{Examination, examine};
 pub use files::{IdentityFiles, Loaded, load, read_identity};
 pub use keys::{Key, TABLES, Table};
+pub use leap_list::read_leap_seconds;
 pub use manual::{default_file, manual};
 pub use reading::SOCKETS_MAX;
 pub use report::{Problem, Report};

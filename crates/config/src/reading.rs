@@ -59,8 +59,9 @@ pub(crate) struct Reading {
 pub(crate) struct Places {
     pub(crate) certificate: Option<Range<usize>>,
     pub(crate) key: Option<Range<usize>>,
-    /// Of each source.
+    /// Of each source, or where it begins.
     pub(crate) authorities: Vec<Option<Range<usize>>>,
+    pub(crate) leap_seconds: Option<Range<usize>>,
 }
 
 /// Reads `text`; relative paths start from `folder`.
@@ -89,7 +90,9 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
     let mut authorities = Vec::new();
     let sources = source::sources(&mut document, folder, &mut authorities);
     let smears = server.as_ref().is_some_and(|server| server.leap_smear.is_some());
-    let clock = clock::clock(document.section("clock"), folder, has_sources, smears);
+    let mut leap_seconds = None;
+    let clock =
+        clock::clock(document.section("clock"), folder, has_sources, smears, &mut leap_seconds);
     let state = state(document.section("state"), folder);
     let status = status(document.section("status"), folder);
     let log = log(document.section("log"));
@@ -117,7 +120,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
             log: log?,
             daemon: daemon?,
         };
-        Some(Reading { settings, places: Places { certificate, key, authorities } })
+        Some(Reading { settings, places: Places { certificate, key, authorities, leap_seconds } })
     })();
     Ok(whole.expect("whatever is wrong has been reported"))
 }

@@ -125,6 +125,11 @@ impl Section<'_, '_, '_> {
         Entry { value: Some(None), place: None }
     }
 
+    /// Where its header is.
+    pub(crate) fn place(&self) -> Option<Range<usize>> {
+        self.place.clone()
+    }
+
     /// Reports that the key `name` does not fit the rest, at its own place or else at the table's.
     pub(crate) fn misfit(&mut self, name: &'static str, place: Option<Range<usize>>, what: &str) {
         let key = self.key(name);

@@ -103,7 +103,8 @@ pub enum AddressFamily {
     V6,
 }
 
-/// All sources of a file; `None` if something is wrong with one. Where each of them names authorities goes into `ca_places`.
+/// All sources of a file; `None` if something is wrong with one. Where each of them names authorities, or else
+/// begins, goes into `ca_places`.
 pub(crate) fn sources(
     document: &mut Document<'_, '_>,
     folder: &Path,
@@ -148,7 +149,7 @@ fn source(
     let operator = section.read_optional("operator", label);
     let network = section.read_optional("network", label);
     let ca = section.read_optional("ca", value::path);
-    ca_places.push(ca.place.clone());
+    ca_places.push(ca.place.clone().or_else(|| section.place()));
     if let (Some(shortest), Some(longest), Some(place)) =
         (minpoll.value, maxpoll.value, maxpoll.place.clone())
         && longest < shortest

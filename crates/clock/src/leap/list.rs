@@ -67,6 +67,17 @@ impl fmt::Display for ListError {
 impl std::error::Error for ListError {}
 
 impl LeapSeconds {
+    /// The longest list that is believed, in octets.
+    pub const LONGEST: usize = MAX_LEN;
+
+    /// From the text of either list: `leap-seconds.list`, or tzdata's `leapseconds`.
+    ///
+    /// # Errors
+    /// [`ListError`], of the first.
+    pub fn from_text(text: &str) -> Result<Self, ListError> {
+        Self::from_list(text).or_else(|error| Self::from_tzdata(text).map_err(|_| error))
+    }
+
     /// From the text of `leap-seconds.list`, as the IERS publishes it: seconds since 1900 and TAI − UTC on each line, comments after
     /// `#`, of which `#$` is when it was written, `#@` until when it holds, and `#h` the SHA-1 of all digits that count.
     ///

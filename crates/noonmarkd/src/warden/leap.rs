@@ -1,10 +1,10 @@
 //! What is known of leap seconds on this day, and what is done about the next one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use noonmark_clock::leap::{Agenda, Handling, LeapSecond, LeapSeconds, Months, Shape};
-use noonmark_config::{LeapRule, LeapSmear, Settings};
+use noonmark_clock::leap::{Agenda, Handling, LeapSecond, Months, Shape};
+use noonmark_config::{LeapRule, LeapSmear, Settings, read_leap_seconds};
 use noonmark_packet::Leap;
 use noonmark_server::{ClockState, ServedSmear};
 use noonmark_units::{Mono, Short, Span, Timestamp, UnixTime};
@@ -153,7 +153,7 @@ impl Leaps {
             return;
         }
         self.read_on = Some(day);
-        match read(file) {
+        match read_leap_seconds(file) {
             Ok(list) => {
                 if list.is_expired(now) {
                     tracing::warn!(file = %file.display(), "the list of leap seconds has expired; the sources are believed");
@@ -204,12 +204,6 @@ impl Today {
     }
 }
 
-fn read(file: &Path) -> Result<LeapSeconds, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    LeapSeconds::from_list(&text)
-        .or_else(|error| LeapSeconds::from_tzdata(&text).map_err(|_| error.to_string()))
-}
-
 /// For so long after a leap second that was not carried out the sources may not have measured it.
 const UNMEASURED: Span = Span::from_seconds(3);
 /// So near to a leap second it may not be clear which side of it the clock is on.
@@ -220,6 +214,7 @@ const ALIKE: Span = Span::from_nanos(100_000_000);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn leaps(server: &str, clock: &str) -> Leaps {
         let text = format!(
@@ -263,7 +258,7 @@ mod tests {
         with_list("leaps", LIST, |path| {
             let mut leaps = leaps("", &format!("leap-seconds = {path:?}"));
             let today = leaps.look(Leap::None, NOON, Mono(0));
-            assert_eq!(today.announced(), Leap::InsertSecond, "{:?}", read(path));
+            assert_eq!(today.announced(), Leap::InsertSecond, "{:?}", read_leap_seconds(path));
             assert_eq!(leaps.tai_offset(NOON), Some(11), "ten seconds and those listed before");
             assert_eq!(leaps.tai_offset(AT + Span::from_seconds(-1)), None, "which of the two?");
             assert_eq!(leaps.tai_offset(AT + Span::from_seconds(3)), Some(12));
