@@ -36,11 +36,13 @@ use crate::role::Role;
 use crate::station::{Ending, Station};
 
 pub(crate) mod authorities;
+mod changes;
 pub mod report;
 pub mod specs;
 pub(crate) mod view;
 
 use authorities::Authorities;
+use changes::Changes;
 use report::REPORT_WORDS;
 use specs::Trust;
 
@@ -204,6 +206,8 @@ struct Asker {
     is_open: bool,
     refusals: u32,
     refused: Text,
+    /// What was said of clock and sources in the log.
+    changes: Changes,
     /// What answers call the last source followed, and our stratum behind it.
     followed: Option<(ReferenceId, u8)>,
     /// Why keys were not established, or names not found.
@@ -234,6 +238,7 @@ impl Asker {
             is_open: false,
             refusals: 0,
             refused: Text::default(),
+            changes: Changes::default(),
             followed: None,
             notes: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -480,6 +485,10 @@ impl Asker {
         let sources = self.runner.sources();
         let (tracking, reports) = (sources.keeper().tracking(now), sources.keeper().sources(now));
         let statuses = sources.statuses();
+        let answered = |id: SourceId| {
+            statuses.iter().find(|one| one.id == Some(id)).map_or(0, |one| one.tally.measured)
+        };
+        self.changes.look(now.mono, tracking.state, tracking.interval, &reports, answered);
         let mut tracking = tracking;
         let address = tracking.reference.and_then(|id| sources.address(id));
         match (address, tracking.state) {
