@@ -376,3 +376,26 @@ fn filter_of(role: Role, settings: &Settings) -> Filter {
 const NOT_PERMITTED: i32 = 1;
 const DNS: u16 = 53;
 const LONGEST_PAGE: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_goes_on_with_no_more_ports_than_it_has() {
+        let settings = |sources: &str| {
+            let text = format!("[clock]\nclock = \"observe\"\n{sources}");
+            let settings = noonmark_config::parse(&text, Path::new("/x/noonmark.toml"));
+            settings.unwrap_or_else(|report| panic!("{report}"))
+        };
+        let plain = "[[source]]\nserver = \"a.example\"\n";
+        let nts = format!("{plain}[[source]]\nnts = \"b.example\"\n");
+        let check = |old: &str, new: &str, expected: bool| {
+            let is_covered = covers(Role::Sources, &settings(old), &settings(new));
+            assert_eq!(is_covered, expected, "{old} to {new}");
+        };
+        check(&nts, &nts, true);
+        check(&nts, plain, true);
+        check(plain, &nts, false);
+    }
+}
