@@ -89,8 +89,10 @@ impl Keep for Keeper {
     }
 
     fn is_false(&self, id: SourceId, now: Reading) -> bool {
-        let is_false =
-            |report: &SourceReport| report.id == id && report.state == SourceState::Falseticker;
+        let is_false = |report: &SourceReport| {
+            report.id == id
+                && matches!(report.state, SourceState::Falseticker | SourceState::AgainstHistory)
+        };
         self.sources(now).iter().any(is_false)
     }
 }

@@ -59,6 +59,8 @@ pub enum SourceState {
     Distant,
     /// Its time contradicts what the majority says.
     Falseticker,
+    /// No majority of the sources agrees on anything; its time contradicts what the clock's history says, which others do not.
+    AgainstHistory,
     /// Its last answers are far from what the clock's history foresees, and most of the others' are not.
     Doubtful,
     /// It says something, but no majority agrees on anything.
@@ -84,7 +86,7 @@ impl SourceState {
             Self::NotSelectable => "noselect",
             Self::Unauthenticated => "unauthenticated",
             Self::Distant => "distant",
-            Self::Falseticker => "falseticker",
+            Self::Falseticker | Self::AgainstHistory => "falseticker",
             Self::Doubtful => "doubtful",
             Self::NoMajority { .. } => "no-majority",
             Self::NotEnough => "not-enough",
@@ -106,6 +108,9 @@ impl fmt::Display for SourceState {
             }
             Self::Distant => f.write_str("its time may be wrong by more than is allowed"),
             Self::Falseticker => f.write_str("its time contradicts what the majority says"),
+            Self::AgainstHistory => f.write_str(
+                "no majority says who is right; its time contradicts what the clock knew before",
+            ),
             Self::Doubtful => f.write_str(
                 "its time departs from what the other sources and the clock's history say",
             ),
@@ -162,6 +167,8 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
     let best = deepest(voices, &houses, &deciding, None);
     let majority = |depth: usize, of: usize| 2 * depth > of;
     let mut found = best.filter(|(depth, _)| majority(*depth, heard + awaited));
+    let outvoted =
+        if found.is_some() { SourceState::Falseticker } else { SourceState::AgainstHistory };
     if found.is_none() && awaited == 0 && own.is_some() {
         found = deepest(voices, &houses, &deciding, own).filter(|(depth, region)| {
             majority(*depth, heard + 1) && own.is_some_and(|own| own.intersect(*region).is_some())
@@ -185,7 +192,7 @@ pub(crate) fn select(voices: &[Voice<'_>], rules: &Rules, own: Option<Bounds>) -
         if agrees {
             agreeing.push(index);
         } else {
-            states[index].1 = SourceState::Falseticker;
+            states[index].1 = outvoted;
         }
     }
     let required = voices.iter().any(|voice| voice.options.require);
@@ -435,6 +442,11 @@ mod tests {
         check(&["500±5", "900±5"], &[NONE, NONE]);
         check(&["900±5"], &[YES]);
         check(&["900±5", "901±5", "0±5"], &[YES, YES, FALSE]);
+        // Who loses says by what.
+        let state_of = |told: &[&str], place: usize| selected(told, &RULES, own).states[place].1;
+        assert_eq!(state_of(&["0±5", "900±5"], 1), SourceState::AgainstHistory);
+        assert_eq!(state_of(&["0±5", "1±5", "900±5", "901±5"], 2), SourceState::AgainstHistory);
+        assert_eq!(state_of(&["900±5", "901±5", "0±5"], 2), SourceState::Falseticker);
     }
 
     #[test]
