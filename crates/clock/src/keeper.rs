@@ -2,6 +2,7 @@
 
 mod leap;
 mod record;
+mod reference;
 mod truth;
 
 use core::time::Duration;
@@ -13,7 +14,7 @@ use noonmark_units::{Frequency, Mono, Span, Timestamp};
 use self::leap::Passing;
 use self::record::Record;
 use self::truth::Published;
-use crate::bounds::{Bounds, UNKNOWN_FREQUENCY};
+use crate::bounds::UNKNOWN_FREQUENCY;
 use crate::estimator::{Estimator, Measurement};
 use crate::leap::{Announcement, announced};
 use crate::ledger::Ledger;
@@ -43,6 +44,8 @@ pub struct Keeper {
     base: Span,
     estimator: Option<Estimator>,
     sources: BTreeMap<SourceId, Record>,
+    /// The source that is named as the one we follow.
+    reference: Option<SourceId>,
     /// Frequency and its standard deviation, as last known before we started.
     initial_frequency: (f64, f64),
     /// Oscillator time of the first answer of all, s.
@@ -109,6 +112,7 @@ impl Keeper {
             base: Span::ZERO,
             estimator: None,
             sources: BTreeMap::new(),
+            reference: None,
             initial_frequency,
             first_answer_s: None,
             published: None,
@@ -293,7 +297,7 @@ impl Keeper {
     pub fn tracking(&self, now: Reading) -> Tracking {
         let raw_s = self.ledger.raw_s(now.mono);
         let motion = self.motion();
-        let reference = self.reference(raw_s);
+        let reference = self.reference();
         let followed = reference.is_some();
         let estimate = self.estimator.as_ref().map(|estimator| estimator.estimate_at(raw_s));
         let error_of = |offset_s: f64| self.error_of(offset_s, raw_s, now);
@@ -431,6 +435,7 @@ impl Keeper {
         let raw_s = self.ledger.raw_s(now.mono);
         self.find_truth(raw_s);
         self.doubt();
+        self.choose_reference();
         let mut waiting: Vec<(SourceId, Measurement)> = Vec::new();
         for (id, source) in &mut self.sources {
             if source.state == SourceState::Followed
@@ -614,20 +619,6 @@ impl Keeper {
     fn error_of(&self, offset_s: f64, raw_s: f64, now: Reading) -> Span {
         let base = self.base + self.unnoticed_jump(now);
         base + Span::from_seconds_f64(raw_s + offset_s) - (now.real - self.epoch)
-    }
-
-    /// The followed source with the least distance.
-    fn reference(&self, raw_s: f64) -> Option<(SourceId, &Record)> {
-        let followed =
-            self.sources.iter().filter(|(_, source)| source.state == SourceState::Followed);
-        let motion_of = self.motions();
-        let distance = |source: &Record| {
-            let bounds = source.bounds.map(|bounds| bounds.at(raw_s, &motion_of(source)));
-            bounds.map_or(f64::INFINITY, Bounds::half_s)
-        };
-        followed
-            .min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)))
-            .map(|(id, source)| (*id, source))
     }
 
     fn shortest_interval(&self) -> Option<Duration> {

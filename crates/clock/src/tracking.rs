@@ -10,7 +10,7 @@ use crate::{SourceId, SourceState};
 pub struct Tracking {
     /// Whether the clock follows anything.
     pub state: ClockState,
-    /// The followed source with the least distance.
+    /// The followed source that is named as the one we follow: near and of a low stratum, and kept while no other is clearly better.
     pub reference: Option<SourceId>,
     /// What that source calls its own reference.
     pub reference_id: ReferenceId,

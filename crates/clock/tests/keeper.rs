@@ -21,9 +21,11 @@ struct Server {
     queue_s: f64,
     offset_s: f64,
     loss: f64,
+    stratum: u8,
 }
 
-const GOOD: Server = Server { up_s: 0.01, down_s: 0.01, queue_s: 1e-4, offset_s: 0.0, loss: 0.0 };
+const GOOD: Server =
+    Server { up_s: 0.01, down_s: 0.01, queue_s: 1e-4, offset_s: 0.0, loss: 0.0, stratum: 1 };
 
 struct World {
     keeper: Keeper,
@@ -47,6 +49,8 @@ struct World {
     fastest: f64,
     /// Seconds in which the truth was not where the keeper says, once it said anything.
     outside: u32,
+    /// The sources named as reference, each once in a row.
+    references: Vec<Option<SourceId>>,
 }
 
 impl World {
@@ -80,6 +84,7 @@ impl World {
             steps: 0,
             fastest: 0.0,
             outside: 0,
+            references: Vec::new(),
         };
         for id in (0u32..).take(servers.len()) {
             // As the client's burst at the start does.
@@ -165,6 +170,9 @@ impl World {
         let (before, after) = (self.truth() - tracking.earliest, tracking.latest - self.truth());
         let told = tracking.state != ClockState::Unsynchronised;
         self.outside += u32::from(told && (before.is_negative() || after.is_negative()));
+        if self.references.last() != Some(&tracking.reference) {
+            self.references.push(tracking.reference);
+        }
         assert!(tracking.offset_sigma >= Span::ZERO && tracking.root_dispersion >= Span::ZERO);
     }
 
@@ -182,7 +190,8 @@ impl World {
             self.keeper.handle_unanswered(id, now);
             return;
         }
-        let sample = Sample { receive, transmit: receive, ..sample(origin, now.real) };
+        let (transmit, stratum) = (receive, server.stratum);
+        let sample = Sample { receive, transmit, stratum, ..sample(origin, now.real) };
         self.keeper.handle_sample(id, &sample, now);
     }
 
@@ -311,6 +320,23 @@ fn a_liar_among_four_is_told_from_the_others() {
         let (yes, no) = (SourceState::Followed, SourceState::Falseticker);
         assert_eq!(states, [yes, no, yes, yes]);
     }
+}
+
+#[test]
+fn the_reference_stays_where_no_other_is_clearly_better() {
+    let at = |stratum, ways_s| Server { stratum, up_s: ways_s, down_s: ways_s, ..GOOD };
+    let check = |servers: &[Server], most_changes: usize, last: u32| {
+        let mut world = World::new(Settings::default(), 0.1, 1e-5, servers);
+        world.run(600.0);
+        world.references.clear();
+        world.run(20_000.0);
+        assert!(world.references.len() <= 1 + most_changes, "{:?}", world.references);
+        assert_eq!(world.references.last(), Some(&Some(SourceId(last))), "{servers:?}");
+    };
+    check(&[at(4, 0.01), at(3, 0.01), at(1, 0.01), at(2, 0.01)], 0, 2);
+    check(&[at(4, 2e-4), at(3, 2e-4), at(1, 2e-4), at(2, 2e-4)], 0, 2);
+    // What is clearly nearer is worth more than a stratum.
+    check(&[at(1, 0.05), at(2, 0.005)], 0, 1);
 }
 
 #[test]
