@@ -11,7 +11,7 @@ use noonmark_units::Timestamp;
 use serde_json::Value;
 
 use crate::fixture::{Daemon, process_of, signal};
-use crate::sources::{follower, pair, synchronised};
+use crate::sources::{follower, pair, right, synchronised};
 
 /// Asks a server every 10 ms and looks whether it says even once that it is not synchronised.
 struct Onlooker {
@@ -70,7 +70,7 @@ fn a_reload_keeps_the_sources_that_stay_and_all_that_is_known_of_them() {
     let (_server, serving, place, sources) = pair();
     place.configure(&follower(&sources, "clock = \"observe\""));
     let daemon = place.start();
-    let both = |status: &Value| synchronised(status) && status["tracking"]["agreeing"] == 2;
+    let both = |status: &Value| synchronised(status) && right(status) == 2;
     let before = daemon.wait_until("both are followed", both);
     let pid = daemon.pid_of("sources");
     let v6 = serving.addresses("ntp").into_iter().find(SocketAddr::is_ipv6).expect("it listens");
@@ -79,9 +79,8 @@ fn a_reload_keeps_the_sources_that_stay_and_all_that_is_known_of_them() {
         format!("{sources}[[source]]\nserver = \"::1\"\nport = {}\nminpoll = 0\n", v6.port());
     place.configure(&follower(&more, "clock = \"observe\"\nmin-sources = 2"));
     daemon.signal("HUP");
-    let after = daemon.wait_until("three are followed", |status| {
-        synchronised(status) && status["tracking"]["agreeing"] == 3
-    });
+    let after = daemon
+        .wait_until("three are followed", |status| synchronised(status) && right(status) == 3);
     assert_eq!(daemon.pid_of("sources"), pid, "the process goes on");
     for name in ["localhost", "127.0.0.1"] {
         let (was, is) = (source(&before, name), source(&after, name));
@@ -109,7 +108,7 @@ fn time_known_once_is_served_on_whoever_of_those_who_know_it_ends() {
     let (_server, serving, place, sources) = pair();
     place.configure(&follower(&sources, "clock = \"observe\""));
     let daemon = place.start();
-    let both = |status: &Value| synchronised(status) && status["tracking"]["agreeing"] == 2;
+    let both = |status: &Value| synchronised(status) && right(status) == 2;
     daemon.wait_until("both are followed", both);
     let onlooker = Onlooker::of(daemon.address("ntp"));
     let v6 = serving.addresses("ntp").into_iter().find(SocketAddr::is_ipv6).expect("it listens");
@@ -117,7 +116,7 @@ fn time_known_once_is_served_on_whoever_of_those_who_know_it_ends() {
         format!("{sources}[[source]]\nserver = \"::1\"\nport = {}\nminpoll = 0\n", v6.port());
     place.configure(&follower(&more, "clock = \"observe\""));
     daemon.signal("HUP");
-    let three = |status: &Value| synchronised(status) && status["tracking"]["agreeing"] == 3;
+    let three = |status: &Value| synchronised(status) && right(status) == 3;
     daemon.wait_until("three are followed", three);
     for (role, rounds) in [("sources", 1), ("warden", 2), ("sources", 2)] {
         let (ended, before) = (daemon.pid_of(role), restarts(&daemon, role));
