@@ -63,6 +63,8 @@ fn right(_: Guest) -> Result<String, String> {
 
 fn takeover(guest: Guest) -> Result<String, String> {
     guest.leave_things_to_do().map_err(said)?;
+    // The kernel begins it at the next full second it notices, and a kernel without anything to do notices none.
+    (0..12).for_each(|_| sleep(Duration::from_millis(100)));
     let disturbed = measure(guest, 1500);
     hold(disturbed.abs() > 100.0, || format!("nothing was left to do: {disturbed:.3} ppm"))?;
     let mut clock = open()?;
