@@ -1,12 +1,14 @@
 //! One server asked over loopback, whose answers are of no use.
 
+mod stratum_one;
+
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use noonmark_client::{Client, Event, Plan, Refusal, Settings};
 use noonmark_os::clock;
-use noonmark_packet::{Header, Leap, Mode, Packet, ReferenceId, Version};
-use noonmark_units::{PollExponent, Precision, Short, Timestamp};
+use noonmark_packet::{Header, Leap};
+use noonmark_units::Timestamp;
 
 /// Asks twice a server that answers so; `None` is silence.
 async fn ask(change: fn(&mut Header), answers: bool) -> Vec<Event> {
@@ -16,21 +18,7 @@ async fn ask(change: fn(&mut Header), answers: bool) -> Vec<Event> {
         let mut room = [0; 1024];
         while let Ok((len, from)) = socket.recv_from(&mut room) {
             let stamp = Timestamp::from_unix(clock::realtime());
-            let mut answer = Header {
-                leap: Leap::None,
-                version: Version::V4,
-                mode: Mode::Server,
-                stratum: 1,
-                poll: PollExponent(6),
-                precision: Precision(-24),
-                root_delay: Short::ZERO,
-                root_dispersion: Short::from_bits(1),
-                reference_id: ReferenceId(*b"TEST"),
-                reference_time: Timestamp::UNSET,
-                origin: Packet::parse(&room[..len]).expect("a question").transmit(),
-                receive: stamp,
-                transmit: stamp,
-            };
+            let mut answer = stratum_one::answer(&room[..len], stamp);
             change(&mut answer);
             if answers && socket.send_to(&answer.to_octets(), from).is_err() {
                 return;

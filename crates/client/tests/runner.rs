@@ -1,5 +1,7 @@
 //! The I/O half over loopback: real sockets, real stamps, a clock that is only looked at.
 
+mod stratum_one;
+
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
@@ -12,8 +14,8 @@ use noonmark_clock::{Keeper, NotAdjusted, Settings};
 use noonmark_nts::KeRequest;
 use noonmark_os::clock;
 use noonmark_os::random::RandomPool;
-use noonmark_packet::{Header, Leap, Mode, Packet, ReferenceId, Version};
-use noonmark_units::{PollExponent, Precision, Short, Span, Timestamp};
+use noonmark_packet::Header;
+use noonmark_units::{PollExponent, Span, Timestamp};
 
 /// A server that is `ahead` of this machine, and the addresses it was asked from.
 fn server(address: &str, ahead: Span) -> (SocketAddr, mpsc::Receiver<SocketAddr>) {
@@ -24,21 +26,10 @@ fn server(address: &str, ahead: Span) -> (SocketAddr, mpsc::Receiver<SocketAddr>
         let mut room = [0; 1024];
         while let Ok((len, from)) = socket.recv_from(&mut room) {
             let stamp = Timestamp::from_unix(clock::realtime()) + ahead;
-            let origin = Packet::parse(&room[..len]).expect("a question").transmit();
             let answer = Header {
-                leap: Leap::None,
-                version: Version::V4,
-                mode: Mode::Server,
-                stratum: 1,
-                poll: PollExponent(6),
-                precision: Precision(-24),
-                root_delay: Short::ZERO,
-                root_dispersion: Short::from_bits(1),
-                reference_id: ReferenceId(*b"TEST"),
                 reference_time: stamp - Span::from_seconds(1),
-                origin,
-                receive: stamp,
                 transmit: Timestamp::from_unix(clock::realtime()) + ahead,
+                ..stratum_one::answer(&room[..len], stamp)
             };
             if askers.send(from).is_err() || socket.send_to(&answer.to_octets(), from).is_err() {
                 return;
