@@ -29,6 +29,7 @@ use crate::station::{Ending, Station};
 pub(crate) mod bequest;
 mod helm;
 mod leap;
+mod machine;
 mod ring;
 mod served;
 
@@ -36,6 +37,7 @@ use bequest::{BEQUEST_WORDS, Bequest};
 use helm::Helm;
 pub(crate) use helm::RELEASED;
 use leap::{Leaps, Today};
+use machine::ThisMachine;
 use ring::Ring;
 use served::Served;
 
@@ -105,7 +107,10 @@ impl Warden {
             settings.nts.is_some().then(|| Ring::open(&mut store, pool, settings)).transpose()?;
         let helm = settings
             .asks_sources()
-            .then(|| Helm::take(&settings.clock, station.run, &mut store))
+            .then(|| {
+                let machine = Box::new(ThisMachine::open(settings.clock.mode)?);
+                Helm::take(&settings.clock, station.run, machine, &mut store)
+            })
             .transpose()?;
         let client_keys = helm.as_ref().and_then(|_| take_client_keys(&mut store));
         let page = |name, words| {

@@ -1,22 +1,22 @@
 //! The machine's clock in the hands of the one process that may move it, and the guard before it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use noonmark_clock::guard::{Facts, Guard, Life, Request, Rules, Steps as GuardSteps};
 use noonmark_clock::leap::LeapSecond;
-use noonmark_clock::{Adjusted, Adjustment, KernelStatus, Memory, NotAdjusted, SystemClock};
+use noonmark_clock::{Adjusted, Adjustment, KernelStatus, Memory, NotAdjusted};
 use noonmark_config::{Clock, ClockMode, Steps};
-use noonmark_os::clock::{self, ClockWatch, KernelClock, ObservedClock, Seen};
 use noonmark_os::store::{Folder, Kind, Store};
 use noonmark_units::{Frequency, Mono, Span, UnixTime};
 
+use super::machine::Machine;
 use crate::exit::{Failure, Status};
 use crate::message::{Answer, Standing, Welcome, Wish};
 
 /// The clock, and all that is to be known before it is moved.
 pub struct Helm {
-    clock: Watched,
+    machine: Box<dyn Machine>,
     /// The clock is steered; otherwise everything is refused by the clock itself.
     is_kept: bool,
     guard: Guard,
@@ -39,25 +39,20 @@ impl Helm {
     /// Takes the clock as the configuration wants it: rules, what was stored, and the floor time.
     ///
     /// # Errors
-    /// [`Status::Permission`] if the clock is to be steered and may not be; [`Status::State`] for a stored account that is damaged.
+    /// [`Status::State`] for a stored account that is damaged; [`Status::System`] if the clock cannot be set.
     pub fn take<F: Folder>(
         settings: &Clock,
         run: [u8; 16],
+        mut machine: Box<dyn Machine>,
         store: &mut Store<F>,
     ) -> Result<Self, Failure> {
-        let now = clock::reading();
+        let now = machine.read();
         let is_kept = settings.mode == ClockMode::Keep;
-        let clock: Box<dyn SystemClock> = if is_kept {
-            let kernel = KernelClock::open()
-                .map_err(|error| Failure::new(Status::Permission, error.to_string()))?;
-            Box::new(kernel)
-        } else {
-            Box::new(ObservedClock::new("the configuration says clock = \"observe\""))
-        };
         let unusable =
             |error: &dyn std::fmt::Display| Failure::new(Status::State, error.to_string());
         let rules = rules(settings);
-        let life = Life { boot: boot_id(), run };
+        // On a machine that does not tell, every start of the daemon counts as one of it.
+        let life = Life { boot: machine.boot().unwrap_or(run), run };
         let (mut guard, mut memory) = (Guard::new(rules, life, now), None);
         if is_kept {
             if let Some(octets) = store.read(GUARD).map_err(|error| unusable(&error))? {
@@ -74,7 +69,7 @@ impl Helm {
             };
         }
         let mut helm = Self {
-            clock: Watched::new(clock, is_kept),
+            machine,
             is_kept,
             guard,
             is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
@@ -102,16 +97,14 @@ impl Helm {
             Failure::new(Status::System, format_args!("the clock: {reason}"))
         };
         // No step is longer than 68 years, and a clock may be at 1970 in 2040.
-        let mut shown = clock::realtime();
+        let mut shown = self.machine.wall();
         while let Some(by) = self.guard.behind_floor(shown) {
-            self.clock.adjust(&Adjustment::Step(by)).map_err(failed)?;
+            self.machine.adjust(&Adjustment::Step(by)).map_err(failed)?;
             shown = shown + by;
             tracing::warn!(%by, floor = %self.guard.floor(), "the clock was before a time that is over; it was set forward");
         }
-        let _ = self.guard.handle_loss(clock::reading());
-        let found = clock::discipline().map_or(Frequency::ZERO, |now| {
-            clock::Rate { tick: now.tick, frequency: now.frequency }.effective()
-        });
+        let _ = self.guard.handle_loss(self.machine.read());
+        let found = self.machine.found_rate();
         // What an earlier process of ours, or another daemon, had found is better than nothing, if it can be an oscillator's.
         let usual = if found.abs() <= self.max_drift { found } else { Frequency::ZERO };
         let rate = self.memory.map_or(usual, |memory| memory.frequency).clamp_to(self.max_drift);
@@ -123,7 +116,7 @@ impl Helm {
 
     /// Looks whether somebody else stepped the clock, or the machine slept. Then it may be stepped as after the start.
     pub fn look_for_jumps(&mut self) {
-        if let Some(seen) = self.clock.look() {
+        if let Some(seen) = self.machine.look() {
             let (by, slept) = (seen.stepped, seen.slept);
             tracing::warn!(%by, ?slept, "the clock jumped, by somebody else's doing or because the machine slept");
             self.guard.handle_jump();
@@ -133,7 +126,7 @@ impl Helm {
     /// What can be read when [`Helm::look_for_jumps`] wants to be called.
     #[must_use]
     pub fn jumps(&self) -> Option<BorrowedFd<'_>> {
-        self.clock.watch.as_ref().map(AsFd::as_fd)
+        self.machine.jumps()
     }
 
     /// When [`Helm::handle_timeout`] wants to be called.
@@ -145,7 +138,7 @@ impl Helm {
 
     /// A slew is over, or has to be. Returns what was done about it.
     pub fn handle_timeout<F: Folder>(&mut self, store: &mut Store<F>) -> Option<Adjusted> {
-        let now = clock::reading();
+        let now = self.machine.read();
         if let Some((_, rate)) = self.then.filter(|(at, _)| *at <= now.mono) {
             self.then = None;
             tracing::debug!(%rate, "nobody ended a slew in time; it ends");
@@ -161,7 +154,7 @@ impl Helm {
 
     /// Whoever asked for what is in effect is gone.
     pub fn handle_loss<F: Folder>(&mut self, store: &mut Store<F>) {
-        if let Some(calm) = self.guard.handle_loss(clock::reading()) {
+        if let Some(calm) = self.guard.handle_loss(self.machine.read()) {
             let rest = self.then.take().map_or(calm, |(_, rate)| Adjustment::Rate(rate));
             if self.move_clock(rest, Facts::default(), store).is_err() {
                 self.do_at_once(calm, store);
@@ -195,7 +188,8 @@ impl Helm {
         if !self.is_kept {
             return;
         }
-        let by = match self.guard.permit_leap(leap, facts, clock::reading(), clock::realtime()) {
+        let (now, wall) = (self.machine.read(), self.machine.wall());
+        let by = match self.guard.permit_leap(leap, facts, now, wall) {
             Ok(by) => by,
             Err(refusal) => return tracing::warn!("{refusal}"),
         };
@@ -205,7 +199,7 @@ impl Helm {
                 "the account of corrections cannot be stored: no leap second"
             );
         }
-        match self.clock.adjust(&Adjustment::Step(by)) {
+        match self.machine.adjust(&Adjustment::Step(by)) {
             Ok(_) => {
                 self.status = None;
                 tracing::info!(%by, "the clock was stepped for a leap second");
@@ -221,10 +215,11 @@ impl Helm {
         store: &mut Store<F>,
     ) -> Result<Adjusted, NotAdjusted> {
         if !self.is_kept {
-            return self.clock.adjust(&adjustment);
+            return self.machine.adjust(&adjustment);
         }
         let request = Request { adjustment, facts };
-        if let Err(refusal) = self.guard.permit(&request, clock::reading(), clock::realtime()) {
+        let (now, wall) = (self.machine.read(), self.machine.wall());
+        if let Err(refusal) = self.guard.permit(&request, now, wall) {
             tracing::warn!("{refusal}");
             return Err(refusal.into());
         }
@@ -235,7 +230,7 @@ impl Helm {
             tracing::error!(reason, "the clock is left alone");
             return Err(NotAdjusted::Failed(reason));
         }
-        let outcome = self.clock.adjust(&adjustment);
+        let outcome = self.machine.adjust(&adjustment);
         match (&outcome, adjustment) {
             (Ok(adjusted), Adjustment::Rate(_)) => self.rate = *adjusted,
             (Ok(_), Adjustment::Step(by)) => {
@@ -254,7 +249,7 @@ impl Helm {
         adjustment: Adjustment,
         store: &mut Store<F>,
     ) -> Option<Adjusted> {
-        let done = self.clock.adjust(&adjustment).ok()?;
+        let done = self.machine.adjust(&adjustment).ok()?;
         self.rate = done;
         let _ = self.save_account(store);
         Some(done)
@@ -337,36 +332,6 @@ impl Helm {
     }
 }
 
-/// A clock, and whoever else moves it.
-struct Watched {
-    clock: Box<dyn SystemClock>,
-    watch: Option<ClockWatch>,
-}
-
-impl Watched {
-    fn new(clock: Box<dyn SystemClock>, is_kept: bool) -> Self {
-        // Without a watch the clock is not stepped after it jumped, as if nobody had seen it.
-        Self { clock, watch: is_kept.then(ClockWatch::new).and_then(Result::ok) }
-    }
-
-    fn adjust(&mut self, adjustment: &Adjustment) -> Result<Adjusted, NotAdjusted> {
-        let outcome = self.clock.adjust(adjustment);
-        if let (Ok(Adjusted { adjustment: Adjustment::Step(by), .. }), Some(watch)) =
-            (&outcome, &mut self.watch)
-        {
-            watch.expect(*by);
-        }
-        outcome
-    }
-
-    /// What was not our doing, if it is worth speaking of.
-    fn look(&mut self) -> Option<Seen> {
-        let seen = self.watch.as_mut()?.look().ok()?;
-        let is_jump = seen.stepped.abs() >= LEAST_JUMP || seen.slept >= SHORTEST_SLEEP;
-        is_jump.then_some(seen)
-    }
-}
-
 /// What the operator allows.
 fn rules(settings: &Clock) -> Rules {
     let span = |limit: Option<Duration>| limit.map(Span::from_duration);
@@ -385,14 +350,6 @@ fn rules(settings: &Clock) -> Rules {
         least_agreeing: settings.min_sources,
         ..Rules::new(RELEASED)
     }
-}
-
-/// The same until the machine is started again.
-fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits = text.chars().filter(char::is_ascii_hexdigit).collect::<String>();
-    // Without one every start of the daemon counts as one of the machine.
-    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
 }
 
 /// Frequency and skew, s/s, as IEEE 754 double, most significant octet first: 16 octets.
@@ -415,9 +372,6 @@ const DRIFT: Kind = Kind { name: "drift", label: *b"drift   ", version: 1 };
 
 /// No clock is right that shows an earlier time: this was written on 2026-11-22.
 pub(crate) const RELEASED: UnixTime = UnixTime { seconds: 1_795_305_600, nanos: 0 };
-/// Smaller steps of others, and shorter sleep, never call for a step of ours.
-const LEAST_JUMP: Span = Span::from_nanos(10_000_000);
-const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 /// After this much time what is known is stored for the first time, and then at these intervals.
 const FIRST_SAVE: Duration = Duration::from_secs(60);
 const SAVE_EVERY: Duration = Duration::from_secs(3600);
@@ -425,7 +379,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(3600);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use noonmark_clock::Reading;
+    use noonmark_clock::{Reading, SystemClock};
+    use noonmark_os::clock::{self, Seen};
     use noonmark_os::store::fault::FaultyFolder;
     use noonmark_units::Timestamp;
     use std::cell::RefCell;
@@ -447,6 +402,28 @@ mod tests {
         }
     }
 
+    impl Machine for Obedient {
+        fn wall(&mut self) -> UnixTime {
+            clock::realtime()
+        }
+
+        fn boot(&self) -> Option<[u8; 16]> {
+            Some([1; 16])
+        }
+
+        fn found_rate(&mut self) -> Frequency {
+            Frequency::ZERO
+        }
+
+        fn look(&mut self) -> Option<Seen> {
+            None
+        }
+
+        fn jumps(&self) -> Option<BorrowedFd<'_>> {
+            None
+        }
+    }
+
     fn settings(text: &str) -> Clock {
         let text = format!("[[source]]\nserver = \"a.example\"\n[clock]\n{text}\n");
         let parsed = noonmark_config::parse(&text, Path::new("/x/noonmark.toml"));
@@ -457,7 +434,7 @@ mod tests {
         let (clock, now) = (Obedient::default(), clock::reading());
         let rules = rules(&settings(text));
         let helm = Helm {
-            clock: Watched { clock: Box::new(clock.clone()), watch: None },
+            machine: Box::new(clock.clone()),
             is_kept: true,
             guard: Guard::new(rules, Life { boot: [1; 16], run: [2; 16] }, now),
             is_budgeted: rules.per_hour.is_some() || rules.per_day.is_some(),
@@ -553,7 +530,7 @@ mod tests {
         guard.permit(&request, now, tomorrow).expect("one source is enough");
         let next = Life { run: [3; 16], ..life };
         let (mut helm, _, _) = self::helm("");
-        helm.clock = Watched { clock: Box::new(clock.clone()), watch: None };
+        helm.machine = Box::new(clock.clone());
         helm.guard = Guard::from_octets(rules(&settings("")), next, &guard.to_octets(), now)
             .expect("our own");
         helm.begin(&mut store).expect("it obeys");
