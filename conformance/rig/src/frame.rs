@@ -30,6 +30,22 @@ impl Family {
 /// A hardware address.
 pub type Mac = [u8; 6];
 
+/// A locally administered address that no interface has: answers to it are dropped by the client's protocol stack.
+pub const NOBODY: Mac = [0x02, 0, 0, 0, 0, 0xee];
+
+/// A hardware address from text.
+///
+/// # Errors
+/// What was expected.
+pub fn mac(text: &str) -> Result<Mac, String> {
+    let octets: Result<Vec<u8>, _> =
+        text.split(':').map(|octet| u8::from_str_radix(octet, 16)).collect();
+    octets
+        .ok()
+        .and_then(|octets| octets.try_into().ok())
+        .ok_or_else(|| "expected six octets such as 02:00:00:00:00:01".into())
+}
+
 /// Where frames go and what they claim to come from; the client's address changes from frame to frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
@@ -73,6 +89,13 @@ pub fn payload(frame: &[u8], port: u16) -> Option<&[u8]> {
         && udp.get(0..2)? == port.to_be_bytes();
     let len = usize::from(u16::from_be_bytes([*udp.get(4)?, *udp.get(5)?]));
     if is_ours { frame.get(HEADERS..34 + len) } else { None }
+}
+
+/// Where a frame with UDP over IPv4 goes: address and port.
+pub fn destination(frame: &[u8]) -> Option<(Ipv4Addr, u16)> {
+    let address: [u8; 4] = frame.get(30..34)?.try_into().ok()?;
+    let port = frame.get(36..38)?.try_into().ok()?;
+    Some((address.into(), u16::from_be_bytes(port)))
 }
 
 /// The DS field (RFC 2474 §3) of a frame of that family: six bits of code point, two of congestion notification.
@@ -154,5 +177,12 @@ mod tests {
         check(answer(124, 48, 48), None);
         check(answer(123, 0, 0), Some(0));
         check(vec![0; 30], None);
+    }
+
+    #[test]
+    fn the_destination_is_where_the_headers_were_made_to_go() {
+        let frame = headers(&ROUTE, Ipv4Addr::new(10, 0, 0, 1), 40_000, 48);
+        assert_eq!(destination(&frame), Some((ROUTE.to, 123)));
+        assert_eq!(destination(&frame[..37]), None);
     }
 }

@@ -3,6 +3,7 @@
 //! | program | what it is |
 //! |---|---|
 //! | `ntp-load` | an open-loop generator of NTP requests, plain or under NTS, from many thousand client addresses |
+//! | `ntp-flood` | the same from several crowds at once, honest ones and attackers: who still gets answers while a flood goes on |
 //! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
 //! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
@@ -24,7 +25,9 @@
 #![allow(unsafe_code, reason = "a packet socket and its ring have no safe interface")]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod crowd;
 pub mod establish;
+pub mod flood;
 pub mod frame;
 pub mod guest;
 pub mod load;

@@ -101,24 +101,25 @@ pub fn run(plan: &Plan, material: &Material) -> std::io::Result<Outcome> {
 }
 
 /// Frames given to the kernel at a time, at most.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 /// When the next request is due.
-struct Schedule {
+pub(crate) struct Schedule {
     rate: f64,
-    sent: u64,
+    /// Requests that went out.
+    pub(crate) sent: u64,
     /// Requests that were due and never sent, because the machine did not let us.
     forgiven: u64,
 }
 
 impl Schedule {
-    fn new(rate: f64) -> Self {
+    pub(crate) fn new(rate: f64) -> Self {
         Self { rate, sent: 0, forgiven: 0 }
     }
 
     /// Requests due by now. After a stall of more than [`Self::PATIENCE`] the older ones are forgiven: a burst would
     /// measure the server's queue.
-    fn due(&mut self, elapsed: Duration) -> usize {
+    pub(crate) fn due(&mut self, elapsed: Duration) -> usize {
         let wanted = (elapsed.as_secs_f64() * self.rate) as u64;
         let mut due = wanted.saturating_sub(self.sent + self.forgiven);
         let most = (self.rate * Self::PATIENCE.as_secs_f64()) as u64 + 1;

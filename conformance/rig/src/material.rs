@@ -81,6 +81,38 @@ impl Material {
         }
     }
 
+    /// Spoils the last octet of every cookie, so that none opens, though each names a key the server has.
+    pub fn forge_cookies(&mut self) {
+        if let Self::Protected { requests, .. } = self {
+            for request in requests {
+                // The cookie is the second field, behind the unique identifier; its length counts its own four octets.
+                let length = request.octets.get(COOKIE_AT + 2..COOKIE_AT + 4);
+                let length = length.map_or(0, |two| usize::from(two[0]) << 8 | usize::from(two[1]));
+                spoil(request.octets.get_mut(COOKIE_AT + length - 1));
+            }
+        }
+    }
+
+    /// Spoils the tag of every request: its cookie opens, and then it is seen to come from somebody else.
+    pub fn forge_tags(&mut self) {
+        if let Self::Protected { requests, .. } = self {
+            requests.iter_mut().for_each(|request| spoil(request.octets.last_mut()));
+        }
+    }
+
+    /// How many different requests there are; none if every request is a new one.
+    pub fn distinct(&self) -> Option<usize> {
+        match self {
+            Self::Plain => None,
+            Self::Protected { requests, .. } => Some(requests.len()),
+        }
+    }
+
+    /// The number of the request that somebody says to answer, modulo 2³² and [`Material::distinct`].
+    pub fn number(answer: &[u8]) -> Option<u32> {
+        number(Packet::parse(answer).ok()?.origin())?.try_into().ok()
+    }
+
     /// Octets of every request.
     pub fn request_len(&self) -> usize {
         match self {
@@ -161,6 +193,15 @@ fn number(origin: Timestamp) -> Option<u64> {
     let bits = origin.to_bits();
     (bits >> 32 == MARK).then_some(bits & 0xffff_ffff)
 }
+
+fn spoil(octet: Option<&mut u8>) {
+    if let Some(octet) = octet {
+        *octet ^= 0xff;
+    }
+}
+
+/// Where a request's cookie field begins: header, then a unique identifier of 32 octets in a field.
+const COOKIE_AT: usize = HEADER_LEN + 36;
 
 const MARK: u64 = 0x6e6f_6f6e;
 

@@ -42,6 +42,14 @@ fn softirq_thread(processor: usize) -> Option<PathBuf> {
     fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path()).find(named)
 }
 
+/// Frames so far that some processor's queue of received ones had no room for, on the whole machine; zero if the kernel does not say.
+pub fn lost_frames() -> u64 {
+    let table = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    // A row for each processor, hexadecimal; the second column counts what was dropped.
+    let lost = |row: &str| u64::from_str_radix(row.split_whitespace().nth(1)?, 16).ok();
+    table.lines().filter_map(lost).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use noonmark_rig::establish::{Establisher, random};
-use noonmark_rig::frame::{Mac, Route};
+use noonmark_rig::frame::{Mac, NOBODY, Route, mac};
 use noonmark_rig::load::{self, Plan};
 use noonmark_rig::material::Material;
 
@@ -125,16 +125,5 @@ fn measure(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> 
     Ok(serde_json::to_string(&load::run(&plan, &material)?)?)
 }
 
-fn mac(text: &str) -> Result<Mac, String> {
-    let octets: Result<Vec<u8>, _> =
-        text.split(':').map(|octet| u8::from_str_radix(octet, 16)).collect();
-    octets
-        .ok()
-        .and_then(|octets| octets.try_into().ok())
-        .ok_or_else(|| "expected six octets such as 02:00:00:00:00:01".into())
-}
-
-/// A locally administered address that no interface has: answers to it are dropped by the client's protocol stack.
-const NOBODY: Mac = [0x02, 0, 0, 0, 0, 0xee];
 /// No run offers load for longer than this.
 const LONGEST: Duration = Duration::from_secs(60);
