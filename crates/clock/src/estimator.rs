@@ -12,7 +12,11 @@ pub(crate) struct Measurement {
     pub(crate) at_s: f64,
     /// True time minus oscillator time less a constant base, s.
     pub(crate) offset_s: f64,
+    /// How long it was on its way. Where the server says to have held it for longer than we waited, by how much: stamps so wrong are worth
+    /// as little as if the answer had been so late.
     pub(crate) round_trip_s: f64,
+    /// By how much its stamps contradict each other in that way; 0 where they do not.
+    pub(crate) contradiction_s: f64,
     pub(crate) way: Way,
 }
 
@@ -239,6 +243,7 @@ mod tests {
                 at_s,
                 offset_s: 2e-5 * at_s + (up - down) / 2.0,
                 round_trip_s: 0.01 + up + down,
+                contradiction_s: 0.0,
                 way: Way::Known,
             };
             (SourceId(n % 2), measured)
@@ -358,6 +363,7 @@ mod tests {
             at_s: late_s,
             offset_s: 2e-5 * late_s,
             round_trip_s: 0.01,
+            contradiction_s: 0.0,
             way: Way::Known,
         };
         estimator.take_in(SourceId(0), &late, |_| Some(&path));

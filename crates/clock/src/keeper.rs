@@ -422,10 +422,12 @@ impl Keeper {
             self.base = server - Span::from_seconds_f64(at_s);
         }
         let held_s = (sample.transmit - sample.receive).as_seconds_f64();
+        let round_trip_s = came_s - sent_s - held_s;
         Some(Measurement {
             at_s,
             offset_s: (server - self.base).as_seconds_f64() - at_s,
-            round_trip_s: (came_s - sent_s - held_s).max(0.0),
+            round_trip_s: round_trip_s.abs(),
+            contradiction_s: (-round_trip_s).max(0.0),
             way: Way::Known,
         })
     }

@@ -150,7 +150,7 @@ mod tests {
             let round_trip_s = 0.02 + up + down;
             let way = path.learn_delay(round_trip_s);
             let offset_s = 2e-5 * at_s + (up - down) / 2.0;
-            let measured = Measurement { at_s, offset_s, round_trip_s, way };
+            let measured = Measurement { at_s, offset_s, round_trip_s, contradiction_s: 0.0, way };
             let track = match &mut track {
                 Some(track) => {
                     track.update(&measured, &path, 1e-10);

@@ -22,10 +22,19 @@ struct Server {
     offset_s: f64,
     loss: f64,
     stratum: u8,
+    /// Mean by which its transmit stamp is later than the departure, seconds.
+    late_s: f64,
 }
 
-const GOOD: Server =
-    Server { up_s: 0.01, down_s: 0.01, queue_s: 1e-4, offset_s: 0.0, loss: 0.0, stratum: 1 };
+const GOOD: Server = Server {
+    up_s: 0.01,
+    down_s: 0.01,
+    queue_s: 1e-4,
+    offset_s: 0.0,
+    loss: 0.0,
+    stratum: 1,
+    late_s: 0.0,
+};
 
 struct World {
     keeper: Keeper,
@@ -51,6 +60,8 @@ struct World {
     outside: u32,
     /// The sources named as reference, each once in a row.
     references: Vec<Option<SourceId>>,
+    /// Seconds in which a source was called false, all sources together.
+    called_false: usize,
 }
 
 impl World {
@@ -85,6 +96,7 @@ impl World {
             fastest: 0.0,
             outside: 0,
             references: Vec::new(),
+            called_false: 0,
         };
         for id in (0u32..).take(servers.len()) {
             // As the client's burst at the start does.
@@ -174,6 +186,9 @@ impl World {
             self.references.push(tracking.reference);
         }
         assert!(tracking.offset_sigma >= Span::ZERO && tracking.root_dispersion >= Span::ZERO);
+        let sources = self.keeper.sources(self.reading());
+        self.called_false +=
+            sources.iter().filter(|source| source.state == SourceState::Falseticker).count();
     }
 
     fn ask(&mut self, place: usize) {
@@ -190,7 +205,9 @@ impl World {
             self.keeper.handle_unanswered(id, now);
             return;
         }
-        let (transmit, stratum) = (receive, server.stratum);
+        let late_s = if server.late_s > 0.0 { -server.late_s * self.uniform().ln() } else { 0.0 };
+        let transmit = receive + Span::from_seconds_f64(late_s);
+        let stratum = server.stratum;
         let sample = Sample { receive, transmit, stratum, ..sample(origin, now.real) };
         self.keeper.handle_sample(id, &sample, now);
     }
@@ -319,6 +336,27 @@ fn a_liar_among_four_is_told_from_the_others() {
         let states: Vec<SourceState> = (0..4).map(|place| world.state_of(place)).collect();
         let (yes, no) = (SourceState::Followed, SourceState::Falseticker);
         assert_eq!(states, [yes, no, yes, yes]);
+    }
+}
+
+/// On one machine or one wire the round trip is no longer than stamps are wrong by.
+#[test]
+fn stamps_that_contradict_each_other_make_no_neighbour_false() {
+    for late_s in [0.0, 5e-6, 2e-5, 1e-4] {
+        let near = Server { up_s: 8e-6, down_s: 8e-6, queue_s: 3e-6, ..GOOD };
+        let late = Server { late_s, ..near };
+        for servers in [&[near, late, late][..], &[near, near, late], &[late, late, late]] {
+            let mut world = World::new(Settings::default(), 0.1, 1e-5, servers);
+            world.run(5000.0);
+            assert!(world.offset_s().abs() < 2e-4, "off by {} s", world.offset_s());
+            // Of 15 000 s of sources and 5000 s of ours.
+            assert!(world.called_false < 150, "{late_s}: {} s false", world.called_false);
+            assert!(
+                world.outside <= 5,
+                "{late_s}: the truth was elsewhere for {} s",
+                world.outside
+            );
+        }
     }
 }
 

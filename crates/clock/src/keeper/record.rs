@@ -39,6 +39,8 @@ pub(super) struct Record {
     /// How many of its latest answers in a row were far from what was foreseen.
     pub(super) doubts: u32,
     pub(super) interval: Duration,
+    /// By how much its stamps, or ours of its answers, are wrong at least, as far as they contradicted each other lately.
+    stamps_wrong_s: f64,
 }
 
 /// What is known of the oscillator when an answer comes.
@@ -76,6 +78,7 @@ impl Record {
             samples: 0,
             doubts: 0,
             interval: Duration::ZERO,
+            stamps_wrong_s: 0.0,
         }
     }
 
@@ -105,7 +108,10 @@ impl Record {
             }
             None => self.track = Some(Track::new(&measured, &self.path, *initial_frequency)),
         }
+        // A stamp that is wrong moves the middle, and makes the round trip shorter than it was.
+        self.stamps_wrong_s = (self.stamps_wrong_s * STAMPS_FORGIVEN).max(measured.contradiction_s);
         let half_s = measured.round_trip_s / 2.0
+            + self.stamps_wrong_s
             + (sample.root_delay.half() + sample.root_dispersion + sample.precision.as_span())
                 .as_seconds_f64();
         let fresh = Bounds::around(measured.offset_s, half_s, measured.at_s);
@@ -116,7 +122,8 @@ impl Record {
         let bounds = before.and_then(|before| before.intersect(fresh)).unwrap_or(fresh);
         // However many answers there are, none of them knows how the least round trip is shared between the two directions; only
         // stamps that are a little wrong could make it seem so.
-        let bounds = bounds.at_least(self.path.least_s().min(measured.round_trip_s) / 2.0);
+        let least_s = self.path.least_s().min(measured.round_trip_s) / 2.0;
+        let bounds = bounds.at_least(least_s.max(self.stamps_wrong_s));
         self.bounds = Some(bounds);
         if self.bounds_before.len() == BOUNDS_REMEMBERED {
             self.bounds_before.pop_front();
@@ -140,6 +147,9 @@ impl Record {
         Some(all.fold(last, |found, bounds| found.intersect(bounds).unwrap_or(found)))
     }
 }
+
+/// What is left, one answer later, of the contradiction between stamps: half of it after some seventy.
+const STAMPS_FORGIVEN: f64 = 0.99;
 
 /// How many answers back the bounds of a source are remembered.
 const BOUNDS_REMEMBERED: usize = 8;
