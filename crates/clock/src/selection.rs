@@ -43,7 +43,7 @@ pub enum Authentication {
 /// What became of a source in the selection, and why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SourceState {
-    /// Its measurements steer the clock.
+    /// Its measurements are followed.
     Followed,
     /// It agrees with those that are followed, but others are preferred to it.
     Spare,
@@ -98,7 +98,7 @@ impl fmt::Display for SourceState {
     /// A sentence a person can read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Followed => f.write_str("its measurements steer the clock"),
+            Self::Followed => f.write_str("its measurements are followed"),
             Self::Spare => f.write_str("agrees with the sources followed, which are preferred"),
             Self::Waiting => f.write_str("has not answered yet"),
             Self::Unreachable => f.write_str("has not answered for eight questions"),

@@ -133,7 +133,7 @@ mod tests {
 
     fn source(name: &str, state: &str) -> Value {
         json!({ "number": 1, "place": 0, "name": name, "address": "192.0.2.1:123", "state": state,
-            "why": "its measurements steer the clock", "note": null, "nts": null, "authenticated": false,
+            "why": "its measurements are followed", "note": null, "nts": null, "authenticated": false,
             "interleaved": false, "stratum": 2, "reach": 255, "last_answer_seconds_ago": 12.0,
             "next_question_seconds": 52.0, "poll_seconds": 64.0, "offset_seconds": 0.001, "offset_now_seconds": -2e-5,
             "offset_sigma_seconds": 1e-5, "distance_seconds": 0.002,
@@ -158,10 +158,10 @@ mod tests {
         ] {
             assert!(table.contains(part), "{part} in\n{table}");
         }
-        assert!(!table.contains("steer"), "{table}");
+        assert!(!table.contains("measurements"), "{table}");
         let reasons = for_people(&sources, true, Paint::PLAIN);
         for part in [
-            "followed: its measurements steer",
+            "followed: its measurements are",
             "unanswered 1",
             "no address yet; the resolver is silent\n",
         ] {
