@@ -427,6 +427,26 @@ pub(crate) mod tests {
         }
     }
 
+    /// The same for every remainder that there can be, of one write.
+    #[test]
+    fn every_remainder_of_a_write_is_the_old_or_the_new_content() {
+        let mut store = Store::new(FaultyFolder::new());
+        store.write(KIND, b"old content").expect("no fault yet");
+        let folder = store.folder;
+        for step in 0..=5 {
+            for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+                let mut store = Store::new(folder.clone());
+                store.folder.set_fault(folder.steps() + step, fault);
+                let is_done = store.write(KIND, b"and a new one").is_ok();
+                for left in store.folder.remains() {
+                    let found = read(left).expect("one of them");
+                    let is_new = found == b"and a new one";
+                    assert!(is_new || (!is_done && found == b"old content"), "{step} {fault:?}");
+                }
+            }
+        }
+    }
+
     /// The property above can fail: without the file's sync, a crash leaves a name that leads to nothing.
     #[test]
     fn write_without_sync_would_be_found_out() {
@@ -437,6 +457,13 @@ pub(crate) mod tests {
         folder.sync_folder().expect("no fault");
         let lost = (0..64).any(|chance| Store::new(folder.power_lost(chance)).read(KIND).is_err());
         assert!(lost, "the folder in memory forgets what was not forced to the disk");
+        let len = frame(KIND, b"new").len();
+        let refused = folder
+            .remains()
+            .into_iter()
+            .filter(|left| Store::new(left.clone()).read(KIND).is_err());
+        // Every beginning but the whole, bare and with zeros; the content does not end in one.
+        assert_eq!(refused.count(), 2 * len);
     }
 
     #[test]

@@ -37,6 +37,23 @@ struct File {
     durable: Vec<u8>,
 }
 
+impl File {
+    /// What of it may be on the disk after a loss of power.
+    fn remains(&self) -> Vec<Vec<u8>> {
+        if self.content == self.durable {
+            return vec![self.durable.clone()];
+        }
+        let len = self.content.len();
+        let beginnings = (0..=len).map(|kept| self.content[..kept].to_vec());
+        // A file system may have noted the length before the octets.
+        let padded = beginnings.clone().map(|mut beginning| {
+            beginning.resize(len, 0);
+            beginning
+        });
+        beginnings.chain(padded).collect()
+    }
+}
+
 impl FaultyFolder {
     /// An empty folder without faults.
     #[must_use]
@@ -88,6 +105,47 @@ impl FaultyFolder {
             })
             .collect();
         Self { files, durable_names: names.clone(), names, ..Self::default() }
+    }
+
+    /// The folder as the next process finds it after this one has ended, at whichever step; the machine went on.
+    #[must_use]
+    pub fn left_behind(&self) -> Self {
+        Self { fault: None, dead: false, ..self.clone() }
+    }
+
+    /// Every folder that the disk might hold after a loss of power now: each point up to which changes of names may have arrived, with
+    /// each beginning of each file that was not forced to the disk, alone and followed by zeros up to its length. Of a folder with
+    /// several such files there are very many.
+    #[must_use]
+    pub fn remains(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        for survived in 0..=self.pending.len() {
+            let mut names = self.durable_names.clone();
+            for change in self.pending.iter().take(survived).flatten() {
+                match change {
+                    (name, Some(file)) => names.insert(name.clone(), *file),
+                    (name, None) => names.remove(name),
+                };
+            }
+            let mut kept = vec![Self { durable_names: names.clone(), names, ..Self::default() }];
+            for (number, file) in self.files.iter().enumerate() {
+                let is_named = |folder: &Self| folder.names.values().any(|index| *index == number);
+                let each = if kept.iter().any(is_named) { file.remains() } else { vec![vec![]] };
+                kept = kept
+                    .into_iter()
+                    .flat_map(|folder| {
+                        each.iter().map(move |content| {
+                            let mut folder = folder.clone();
+                            let content = content.clone();
+                            folder.files.push(File { durable: content.clone(), content });
+                            folder
+                        })
+                    })
+                    .collect();
+            }
+            all.extend(kept);
+        }
+        all
     }
 
     /// Counts a step and says whether it takes effect and whether it then reports success.

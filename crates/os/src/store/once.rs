@@ -56,7 +56,7 @@ impl Once {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fault::FaultyFolder;
+    use crate::store::fault::{Fault, FaultyFolder};
 
     const KEYS: Once = Once {
         secret: Kind { name: "keys", label: *b"keys    ", version: 1 },
@@ -83,5 +83,71 @@ mod tests {
         // Too short to have a number.
         store.write(KEYS.secret, b"short").expect("room");
         assert_eq!(take(&mut store), None);
+    }
+
+    /// Does `work` on a folder with each fault at each step, and hands each folder that may be left to `look`, with the fault and what
+    /// `work` returned.
+    fn with_every_fault<T>(
+        folder: &FaultyFolder,
+        work: impl Fn(&mut Store<FaultyFolder>) -> T,
+        look: impl Fn(FaultyFolder, &str, &T),
+    ) {
+        let mut store = Store::new(folder.clone());
+        work(&mut store);
+        let (first, last) = (folder.steps(), store.folder().steps());
+        assert!(last > first, "it takes some steps");
+        for step in first..=last {
+            for fault in [Fault::Error, Fault::CrashBefore, Fault::CrashAfter] {
+                let mut faulty = folder.clone();
+                faulty.set_fault(step, fault);
+                let mut store = Store::new(faulty);
+                let returned = work(&mut store);
+                let left = store.folder().clone();
+                let what = format!("{fault:?} at step {}", step - first);
+                // The machine has stopped there, or only the process.
+                for folder in left.remains().into_iter().chain([left.left_behind()]) {
+                    look(folder, &what, &returned);
+                }
+            }
+        }
+    }
+
+    fn taken(folder: FaultyFolder, what: &str) -> Option<Vec<u8>> {
+        let mut store = Store::new(folder);
+        let taken = KEYS.take(&mut store).unwrap_or_else(|error| panic!("{what}: {error}"));
+        taken.map(|content| content.to_vec())
+    }
+
+    #[test]
+    fn a_secret_left_with_any_fault_is_the_old_one_or_the_new_one() {
+        let mut store = Store::new(FaultyFolder::new());
+        KEYS.leave(&mut store, b"first").expect("room");
+        KEYS.take(&mut store).expect("good");
+        KEYS.leave(&mut store, b"old").expect("room");
+        let leave = |store: &mut Store<FaultyFolder>| KEYS.leave(store, b"new").is_ok();
+        with_every_fault(store.folder(), leave, |folder, what, done| {
+            let taken = taken(folder, what);
+            let is_new = taken.as_deref() == Some(b"new");
+            assert!(is_new || (!done && taken.as_deref() == Some(b"old")), "{what}: {taken:?}");
+        });
+    }
+
+    #[test]
+    fn a_secret_taken_with_any_fault_is_never_taken_twice() {
+        let mut store = Store::new(FaultyFolder::new());
+        KEYS.leave(&mut store, b"first").expect("room");
+        KEYS.take(&mut store).expect("good");
+        KEYS.leave(&mut store, b"secret").expect("room");
+        let take = |store: &mut Store<FaultyFolder>| KEYS.take(store).ok().flatten().is_some();
+        with_every_fault(store.folder(), take, |folder, what, was_taken| {
+            let again = taken(folder.clone(), what);
+            assert!(!(*was_taken && again.is_some()), "{what}: twice");
+            assert!(again.is_none_or(|secret| secret == b"secret"), "{what}");
+            // And whatever became of it, the next one is not stopped.
+            let mut store = Store::new(folder);
+            KEYS.leave(&mut store, b"next").expect("room");
+            let next = taken(store.folder().clone(), what);
+            assert_eq!(next.as_deref(), Some(&b"next"[..]), "{what}");
+        });
     }
 }
