@@ -6,10 +6,12 @@
 
 mod clock;
 mod daemon;
+mod overload;
 mod source;
 
 use clock::CLOCK;
 use daemon::DAEMON;
+use overload::OVERLOAD;
 use source::SOURCE;
 
 /// A table of the file.
@@ -66,8 +68,9 @@ impl Table {
 }
 
 /// All tables in the order they are documented.
-pub const TABLES: &[Table] =
-    &[SERVER, ACCESS, RATE_LIMIT, NTS, COOKIES, SOURCE, CLOCK, STATE, STATUS, LOG, DAEMON];
+pub const TABLES: &[Table] = &[
+    SERVER, ACCESS, RATE_LIMIT, OVERLOAD, NTS, COOKIES, SOURCE, CLOCK, STATE, STATUS, LOG, DAEMON,
+];
 
 const SERVER: Table = Table {
     name: "server",

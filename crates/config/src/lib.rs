@@ -32,6 +32,7 @@ mod files;
 mod keys;
 mod leap_list;
 mod manual;
+mod overload;
 mod reading;
 mod report;
 mod section;
@@ -50,6 +51,7 @@ pub use files::{IdentityFiles, Loaded, load, read_identity};
 pub use keys::{Key, TABLES, Table};
 pub use leap_list::read_leap_seconds;
 pub use manual::{default_file, manual};
+pub use overload::{Overload, PRIORITY_MAX};
 pub use reading::SOCKETS_MAX;
 pub use report::{Problem, Report};
 pub use settings::{

@@ -85,6 +85,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
     let server = server(&mut document);
     let access = access(&mut document);
     let rate_limit = rate_limit(&mut document);
+    let overload = crate::overload::overload(document.section("overload"));
     let nts = nts(&mut document, folder);
     let cookies = cookies(document.section("cookies"));
     let mut authorities = Vec::new();
@@ -111,6 +112,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<Reading, Vec<Found>> {
             server: server?,
             access: access?,
             rate_limit: rate_limit?,
+            overload: overload?,
             nts,
             cookies: cookies?,
             sources: sources?,

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::clock::{Clock, ClockMode, LeapSmear};
 use crate::daemon::Daemon;
+use crate::overload::Overload;
 use crate::source::Source;
 
 /// A whole configuration, checked: every value is within the limits its documentation states,
@@ -23,6 +24,8 @@ pub struct Settings {
     pub access: Vec<AccessRule>,
     /// Limit on answers per client prefix; `None` when switched off.
     pub rate_limit: Option<RateLimit>,
+    /// Who goes first when more is asked than can be answered.
+    pub overload: Overload,
     /// NTS key establishment; `None` without a certificate.
     pub nts: Option<Nts>,
     /// Life of the keys that seal cookies.

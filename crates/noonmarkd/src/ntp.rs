@@ -10,7 +10,7 @@ use noonmark_os::pulse::BEAT_EVERY;
 use noonmark_os::random::RandomPool;
 use noonmark_packet::Version;
 use noonmark_server::frontend::{ClockSource, Frontend, Pages, Service};
-use noonmark_server::{self as server, AccessRules, Counter, Policy, RateTable, Versions};
+use noonmark_server::{self as server, AccessRules, Counter, Policy, RateTable, Shedding, Versions};
 
 use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
@@ -100,27 +100,26 @@ fn threads_of(settings: &Settings, sockets: usize) -> usize {
 }
 
 fn policy(settings: &Settings) -> Result<Policy, Failure> {
-    let rate = match settings.rate_limit {
-        None => None,
-        Some(limit) => {
-            let mut pool =
-                RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
-            let key = [u64::from_ne_bytes(pool.array()), u64::from_ne_bytes(pool.array())];
-            let limit = server::RateLimit {
-                interval: limit.interval,
-                burst: limit.burst,
-                leak: limit.leak,
-                table_size: limit.table_size,
-                ..server::RateLimit::default()
-            };
-            Some(RateTable::new(limit, key))
-        }
-    };
+    let mut pool =
+        RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
+    let mut key = || [u64::from_ne_bytes(pool.array()), u64::from_ne_bytes(pool.array())];
+    let rate = settings.rate_limit.map(|limit| {
+        let limit = server::RateLimit {
+            interval: limit.interval,
+            burst: limit.burst,
+            leak: limit.leak,
+            table_size: limit.table_size,
+            ipv4_prefix: limit.ipv4_prefix,
+            ipv6_prefix: limit.ipv6_prefix,
+        };
+        RateTable::new(limit, key())
+    });
     let versions = settings.server.versions.iter().filter_map(Version::new);
     Ok(Policy {
         access: access_rules(settings),
         versions: versions.fold(Versions::NONE, Versions::with),
         rate,
+        shedding: Shedding::new(settings.overload.priority.clone(), key()),
     })
 }
 
@@ -153,7 +152,8 @@ mod tests {
             "[server]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\nversions = [3, 4]\ninterfaces = [\"a\", \"b\"]\n\
              [[access]]\nprefix = \"10.0.0.0/8\"\naction = \"deny\"\n\
              [[access]]\nprefix = \"10.1.0.0/16\"\naction = \"ignore\"\n\
-             [rate-limit]\ninterval = \"2s\"\nburst = 3\n",
+             [rate-limit]\ninterval = \"2s\"\nburst = 3\nipv4-prefix = 24\nipv6-prefix = 48\n\
+             [overload]\npriority = [\"10.7.0.0/16\"]\n",
         );
         let policy = policy(&settings).expect("kernel");
         let action = |address: &str| policy.access.action(address.parse().expect("an address"));
@@ -172,6 +172,9 @@ mod tests {
         assert_eq!([has(2), has(3), has(4)], [false, true, true]);
         let rate = policy.rate.expect("limited");
         assert_eq!((rate.limit().interval, rate.limit().burst), (Duration::from_secs(2), 3));
+        assert_eq!((rate.limit().ipv4_prefix, rate.limit().ipv6_prefix), (24, 48));
+        assert_eq!(policy.shedding.priority(), ["10.7.0.0/16".parse().expect("a prefix")]);
+        assert!(policy.shedding.memory() > 0);
         assert_eq!(
             threads_of(&settings, 12),
             3,

@@ -67,8 +67,8 @@ pub use record::{
 };
 pub use request::{
     MAX_COOKIE_LEN, MAX_COOKIES, MAX_PACKET_LEN, Request, RequestFault, RequestFields,
-    RequestViolation, UNIQUE_LEN, UniqueIdentifier, Verification, classify, open_request,
-    open_requests, placeholders_that_fit, write_request,
+    RequestViolation, SHORTEST_REQUEST_LEN, UNIQUE_LEN, UniqueIdentifier, Verification, classify,
+    open_request, open_requests, placeholders_that_fit, write_request,
 };
 pub use tls::{
     ALPN, ClientTls, EXPORTER_LABEL, ServerTls, TlsError, TrustRoots, VerificationTime,

@@ -83,6 +83,10 @@ const fn request_len(aead: Aead, cookie_len: usize, placeholders: usize) -> usiz
         + authenticator::body_len(aead, 0)
 }
 
+/// No request whose cookie opens is shorter, in octets: one with the shortest cookie of ours, without placeholders. 192.
+pub const SHORTEST_REQUEST_LEN: usize =
+    request_len(Aead::Aes128GcmSiv, Aead::Aes128GcmSiv.cookie_len(), 0);
+
 /// What a mode 3 packet is to a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Request {

@@ -1,8 +1,10 @@
 //! Who is served: rules by address prefix, the longest match decides.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
+
+use crate::prefixes::Prefixes;
 
 /// What a client gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,52 +17,28 @@ pub enum Action {
     Ignore,
 }
 
-/// Rules by prefix, laid out for looking up: for each family, the sorted addresses at which the action changes.
+/// Rules by prefix. Looking one up is a binary search.
 ///
-/// A lookup is a binary search in one array. An IPv4 address written inside IPv6 (`::ffff:192.0.2.1`) is treated as the IPv4
-/// address it is, in rules and in lookups; a shorter IPv6 prefix such as `::/0` says nothing about IPv4.
+/// An IPv4 address written inside IPv6 (`::ffff:192.0.2.1`) is treated as the IPv4 address it is, in rules and in lookups; a shorter
+/// IPv6 prefix such as `::/0` says nothing about IPv4.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AccessRules {
-    v4: Vec<(u32, Action)>,
-    v6: Vec<(u128, Action)>,
-    otherwise: Action,
-}
+pub struct AccessRules(Prefixes<Action>);
 
 impl AccessRules {
     /// Everybody is served.
     pub const fn allow_all() -> Self {
-        Self { v4: Vec::new(), v6: Vec::new(), otherwise: Action::Allow }
+        Self(Prefixes::all(Action::Allow))
     }
 
     /// Rules in any order; `otherwise` is for addresses that no prefix contains. Of two rules for the same prefix, the later
     /// counts.
     pub fn new(rules: impl IntoIterator<Item = (IpNet, Action)>, otherwise: Action) -> Self {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for (prefix, action) in rules {
-            match as_v4(prefix) {
-                Ok(prefix) => v4.push(Rule {
-                    first: u32::from(prefix.network()),
-                    last: u32::from(prefix.broadcast()),
-                    length: prefix.prefix_len(),
-                    action,
-                }),
-                Err((first, last, length)) => v6.push(Rule { first, last, length, action }),
-            }
-        }
-        Self {
-            v4: changes(v4, otherwise, |last: u32| last.checked_add(1)),
-            v6: changes(v6, otherwise, |last: u128| last.checked_add(1)),
-            otherwise,
-        }
+        Self(Prefixes::new(rules, otherwise))
     }
 
     /// What a client at `address` gets.
     pub fn action(&self, address: IpAddr) -> Action {
-        match address.to_canonical() {
-            IpAddr::V4(address) => look_up(&self.v4, u32::from(address)),
-            IpAddr::V6(address) => look_up(&self.v6, u128::from(address)),
-        }
-        .unwrap_or(self.otherwise)
+        self.0.get(address)
     }
 }
 
@@ -70,77 +48,13 @@ impl Default for AccessRules {
     }
 }
 
-struct Rule<A> {
-    first: A,
-    last: A,
-    length: u8,
-    action: Action,
-}
-
-/// The addresses from which on another action holds, ascending.
-fn changes<A: Copy + Ord>(
-    mut rules: Vec<Rule<A>>,
-    otherwise: Action,
-    after: impl Fn(A) -> Option<A>,
-) -> Vec<(A, Action)> {
-    // Outer prefixes come before the ones inside them; sorting is stable, so of equal ones the later stays later.
-    rules.sort_by_key(|rule| (rule.first, rule.length));
-    let mut changes: Vec<(A, Action)> = Vec::new();
-    let mut open: Vec<Rule<A>> = Vec::new();
-    let mut note = |at: A, action: Action| match changes.last_mut() {
-        Some(last) if last.0 == at => last.1 = action,
-        Some(last) if last.1 == action => {}
-        _ => changes.push((at, action)),
-    };
-    // Ends the innermost prefix: from the address after it, the one around it holds again.
-    let close = |open: &mut Vec<Rule<A>>, note: &mut dyn FnMut(A, Action)| {
-        if let Some(ended) = open.pop()
-            && let Some(next) = after(ended.last)
-        {
-            note(next, open.last().map_or(otherwise, |rule| rule.action));
-        }
-    };
-    for rule in rules {
-        while open.last().is_some_and(|outer| outer.last < rule.first) {
-            close(&mut open, &mut note);
-        }
-        note(rule.first, rule.action);
-        open.push(rule);
-    }
-    while !open.is_empty() {
-        close(&mut open, &mut note);
-    }
-    changes
-}
-
-fn look_up<A: Copy + Ord>(changes: &[(A, Action)], address: A) -> Option<Action> {
-    let after = changes.partition_point(|(first, _)| *first <= address);
-    Some(changes.get(after.checked_sub(1)?)?.1)
-}
-
-/// The prefix as IPv4 if it is one or lies within `::ffff:0:0/96`, else its bounds and length as IPv6.
-fn as_v4(prefix: IpNet) -> Result<Ipv4Net, (u128, u128, u8)> {
-    match prefix {
-        IpNet::V4(prefix) => Ok(prefix),
-        IpNet::V6(prefix) => {
-            let (first, last) = (u128::from(prefix.network()), u128::from(prefix.broadcast()));
-            let mapped = Ipv6Addr::from(first).to_ipv4_mapped();
-            match (mapped, prefix.prefix_len().checked_sub(96)) {
-                (Some(address), Some(length)) => {
-                    Ipv4Net::new(address, length).map_err(|_| (first, last, 128))
-                }
-                _ => Err((first, last, prefix.prefix_len())),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use Action::{Allow, Deny, Ignore};
+    use ipnet::Ipv4Net;
     use proptest::prelude::*;
 
     fn rules(rows: &[(&str, Action)], otherwise: Action) -> AccessRules {

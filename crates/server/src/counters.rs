@@ -157,6 +157,16 @@ noonmark_os::counters! {
     ReceiveFailed = "receive_failed";
     /// Requests with more extension fields than any client needs, or with a giant one; answered like others.
     UnusualFields = "unusual_fields";
+    /// Silence in overload: a request that proves nothing; most are not even looked at.
+    ShedPlain = "shed_plain", fate;
+    /// Silence in overload: an NTS request whose cookie does not open.
+    ShedForged = "shed_forged", fate;
+    /// Silence in overload: the cookie opened, and the client's prefix had more than its share already.
+    ShedAuthentic = "shed_authentic", fate;
+    /// Times overload began, each thread by itself.
+    Overloads = "overloads";
+    /// Times overload ended; the difference is the number of threads that are overloaded now.
+    OverloadsEnded = "overloads_ended";
 }
 
 #[cfg(test)]

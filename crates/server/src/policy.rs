@@ -2,7 +2,7 @@
 
 use noonmark_packet::Version;
 
-use crate::{AccessRules, RateTable};
+use crate::{AccessRules, RateTable, Shedding};
 
 /// What the operator decided about clients. Shared by all threads; replaced as a whole.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub struct Policy {
     pub versions: Versions,
     /// How often each client is answered; `None` for no limit.
     pub rate: Option<RateTable>,
+    /// Who goes first when there are more requests than answers.
+    pub shedding: Shedding,
 }
 
 /// A set of protocol versions out of 1 to 4.

@@ -1,10 +1,11 @@
 //! How often each client is answered: a table of fixed size, shared by all threads without a lock.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use noonmark_units::Mono;
+
+use crate::table::{Pace, PrefixTable};
 
 /// How much a client prefix may ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,35 +55,18 @@ pub enum Purse {
     AuthenticKiss,
 }
 
-/// Client prefixes with the time until which each has used up its answers.
-///
-/// Memory is chosen at the start and touched then, so a flood of sources costs neither memory nor page faults. Lines of
-/// 64 octets hold eight entries: 24 bits that tell prefixes apart and 40 bits of time. Which line a prefix belongs to, and
-/// its 24 bits, come from a keyed hash, so nobody outside can choose prefixes that meet. A new prefix takes the place of the
-/// entry in its line that is quiet for longest.
-///
-/// The limit is kept as a time (the generic cell rate algorithm): each answer moves a prefix's time one interval ahead, and a
-/// request is over the limit if that time would come to lie more than `burst` intervals ahead of now.
-///
-/// Threads share the table with relaxed atomics. Two that meet in one entry may let one answer too many through, never more.
+/// What each client prefix may still have, in memory of fixed size that all threads share.
 pub struct RateTable {
-    lines: Box<[Line]>,
-    key: [u64; 2],
+    table: PrefixTable,
     limit: RateLimit,
-    interval: u64,
+    pace: Pace,
 }
 
 impl RateTable {
     /// A table for `limit` whose hash is keyed with `key`, which must be unknown to clients.
     pub fn new(limit: RateLimit, key: [u64; 2]) -> Self {
-        let lines = limit.table_size.max(1).div_ceil(SLOTS).next_power_of_two();
-        // Written one by one rather than asked of the allocator as zero pages, so that every page is there from the start.
-        let lines: Box<[Line]> = (0..lines).map(|_| Line::default()).collect();
-        for slot in lines.iter().flat_map(|line| &line.0) {
-            slot.store(std::hint::black_box(0), Ordering::Relaxed);
-        }
-        let interval = (limit.interval.as_nanos() >> TICK_SHIFT).clamp(1, 1 << 30) as u64;
-        Self { lines, key, limit, interval }
+        let table = PrefixTable::new(limit.table_size, limit.ipv4_prefix, limit.ipv6_prefix, key);
+        Self { table, limit, pace: Pace::new(limit.interval, limit.burst) }
     }
 
     /// The limit the table keeps.
@@ -90,111 +74,28 @@ impl RateTable {
         &self.limit
     }
 
+    /// Octets it takes, for good.
+    pub fn memory(&self) -> usize {
+        self.table.memory()
+    }
+
     /// Takes one answer out of a purse of the prefix `address` belongs to. False if it is empty; nothing is taken then.
     pub fn take(&self, address: IpAddr, purse: Purse, now: Mono) -> bool {
-        let (interval, burst) = match purse {
-            Purse::Plain | Purse::Authentic => (self.interval, u64::from(self.limit.burst.max(1))),
-            Purse::Kiss | Purse::AuthenticKiss => (self.interval * KISS_INTERVALS, 1),
+        let pace = match purse {
+            Purse::Plain | Purse::Authentic => self.pace,
+            Purse::Kiss | Purse::AuthenticKiss => self.pace.every(KISS_INTERVALS),
         };
-        let now = now.0 >> TICK_SHIFT & TIME_MASK;
-        let hash = self.hash(address, purse);
-        let tag = (hash >> TIME_BITS).max(1);
-        let Some(line) = self.lines.get(hash as usize & (self.lines.len() - 1)) else {
-            return true; // there is always a line: the mask is one less than their number
-        };
-        let mut oldest: Option<(&AtomicU64, u64)> = None;
-        for slot in &line.0 {
-            let entry = slot.load(Ordering::Relaxed);
-            // How far ahead of now the prefix has drawn; what lies in the past counts as nothing.
-            let ahead = (entry & TIME_MASK).wrapping_sub(now) & TIME_MASK;
-            let ahead = if ahead > TIME_MASK / 2 { 0 } else { ahead };
-            if entry >> TIME_BITS == tag {
-                if ahead > interval * (burst - 1) {
-                    return false;
-                }
-                slot.store(
-                    tag << TIME_BITS | (now + ahead + interval) & TIME_MASK,
-                    Ordering::Relaxed,
-                );
-                return true;
-            }
-            let worth = if entry == 0 { 0 } else { ahead + 1 };
-            if oldest.is_none_or(|(_, least)| worth < least) {
-                oldest = Some((slot, worth));
-            }
-        }
-        if let Some((slot, _)) = oldest {
-            slot.store(tag << TIME_BITS | (now + interval) & TIME_MASK, Ordering::Relaxed);
-        }
-        true
-    }
-
-    fn hash(&self, address: IpAddr, purse: Purse) -> u64 {
-        let prefix = match address.to_canonical() {
-            IpAddr::V4(address) => {
-                let kept = u32::from(address)
-                    & !u32::MAX.checked_shr(self.limit.ipv4_prefix.into()).unwrap_or(0);
-                u128::from(Ipv4Addr::from(kept).to_ipv6_mapped())
-            }
-            IpAddr::V6(address) => {
-                u128::from(address)
-                    & !u128::MAX.checked_shr(self.limit.ipv6_prefix.into()).unwrap_or(0)
-            }
-        };
-        siphash_1_3(self.key, [(prefix >> 64) as u64, prefix as u64, purse as u64])
+        self.table.take(address, purse as u64, pace, now)
     }
 }
 
-/// SipHash-1-3 (Aumasson and Bernstein) of three words, which stand for 24 octets in little-endian order.
-fn siphash_1_3(key: [u64; 2], words: [u64; 3]) -> u64 {
-    let mut v = [
-        key[0] ^ 0x736f_6d65_7073_6575,
-        key[1] ^ 0x646f_7261_6e64_6f6d,
-        key[0] ^ 0x6c79_6765_6e65_7261,
-        key[1] ^ 0x7465_6462_7974_6573,
-    ];
-    let round = |v: &mut [u64; 4]| {
-        v[0] = v[0].wrapping_add(v[1]);
-        v[2] = v[2].wrapping_add(v[3]);
-        v[1] = v[1].rotate_left(13) ^ v[0];
-        v[3] = v[3].rotate_left(16) ^ v[2];
-        v[0] = v[0].rotate_left(32).wrapping_add(v[3]);
-        v[2] = v[2].wrapping_add(v[1]);
-        v[1] = v[1].rotate_left(17) ^ v[2];
-        v[3] = v[3].rotate_left(21) ^ v[0];
-        v[2] = v[2].rotate_left(32);
-    };
-    let length = (size_of_val(&words) as u64) << 56;
-    for word in words.into_iter().chain([length]) {
-        v[3] ^= word;
-        round(&mut v);
-        v[0] ^= word;
-    }
-    v[2] ^= 0xff;
-    for _ in 0..3 {
-        round(&mut v);
-    }
-    v[0] ^ v[1] ^ v[2] ^ v[3]
-}
-
-/// One cache line: eight entries of 24 bits of tag and 40 bits of time. 0 is empty, a tag never is.
-#[derive(Default)]
-#[repr(align(64))]
-struct Line([AtomicU64; SLOTS]);
-
-const SLOTS: usize = 8;
-const TIME_BITS: u32 = 40;
-const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
-/// Time is counted in 2^18 ns (0.26 ms): 40 bits wrap after nine years, half of which tell past from future.
-const TICK_SHIFT: u32 = 18;
 /// A kiss for every so many intervals.
 const KISS_INTERVALS: u64 = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::hash::Hasher;
-    use std::net::Ipv6Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     const DOCUMENTATION: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0);
 
@@ -282,7 +183,7 @@ mod tests {
             let _ =
                 table.take(Ipv4Addr::from(0x0a00_0000 | source).into(), Purse::Plain, seconds(1));
         }
-        assert_eq!(table.lines.len() * SLOTS, 64);
+        assert_eq!(table.memory(), 64 * 8);
         assert!(
             !table.take(busy, Purse::Plain, seconds(1)),
             "strangers with one request each do not push it out"
@@ -293,35 +194,10 @@ mod tests {
     fn time_wraps_without_a_client_being_refused_for_years() {
         let table = table(RateLimit { burst: 1, ..LIMIT });
         let client = IpAddr::from([192, 0, 2, 1]);
-        let wrap = TIME_MASK << TICK_SHIFT;
+        // Ticks of 2^18 ns in 40 bits.
+        let wrap = ((1_u64 << 40) - 1) << 18;
         assert!(table.take(client, Purse::Plain, Mono(wrap)));
         assert!(!table.take(client, Purse::Plain, Mono(wrap + 1_000_000_000)));
         assert!(table.take(client, Purse::Plain, Mono(wrap + 2_001_000_000)));
-    }
-
-    #[test]
-    fn odd_sizes_and_intervals_are_rounded() {
-        let check = |table_size, lines| {
-            assert_eq!(table(RateLimit { table_size, ..LIMIT }).lines.len(), lines, "{table_size}");
-        };
-        check(0, 1);
-        check(8, 1);
-        check(9, 2);
-        check(1000, 128);
-        check(1 << 20, 1 << 17);
-        assert_eq!(table(RateLimit { interval: Duration::ZERO, ..LIMIT }).interval, 1);
-        assert!(
-            table(RateLimit { interval: Duration::MAX, ..LIMIT }).interval < TIME_MASK / 2 / 256
-        );
-    }
-
-    /// The standard library's hasher is SipHash-1-3 with a key of zeros.
-    #[test]
-    fn the_hash_is_that_of_the_standard_library() {
-        for words in [[0, 0, 0], [1, 2, 3], [u64::MAX, 0x0123_4567_89ab_cdef, 1 << 63]] {
-            let mut hasher = std::hash::DefaultHasher::new();
-            hasher.write(&words.map(u64::to_le_bytes).concat());
-            assert_eq!(siphash_1_3([0, 0], words), hasher.finish());
-        }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use noonmark_nts::{
     AnswerPlan, AnswerSealing, CookieFault, CookieKeys, Opening, Random, RequestFault,
-    RequestFields, Sealing, SessionKeys, UniqueIdentifier, Verification, open_requests,
-    seal_answers,
+    RequestFields, SHORTEST_REQUEST_LEN, Sealing, SessionKeys, UniqueIdentifier, Verification,
+    open_requests, seal_answers,
 };
 use noonmark_packet::KissCode;
 use noonmark_units::{Mono, Timestamp};
@@ -16,7 +16,7 @@ use crate::face::Face;
 use crate::handover::hand_over;
 use crate::lead::{Lead, Work};
 use crate::request::{Request, refusal};
-use crate::{Action, ClockState, Counter, Counters, Policy, Purse};
+use crate::{Action, ClockState, Counter, Counters, Policy, Pressure, Purse, Share};
 
 /// Reads the clock that is served.
 pub trait Clock {
@@ -37,6 +37,7 @@ impl<F: FnMut() -> Timestamp> Clock for F {
 /// but counters and the rate table. One per thread.
 pub struct Responder {
     policy: Arc<Policy>,
+    pressure: Pressure,
     cookies: Option<Arc<CookieKeys>>,
     random: Box<dyn Random + Send>,
     counters: Counters,
@@ -63,7 +64,7 @@ enum Plan {
     /// A header and perhaps an echoed identifier, with time or a kiss.
     Plain { unique: Option<UniqueIdentifier>, kiss: Option<KissCode> },
     /// An NTS request, not yet proven.
-    Unproven { fields: RequestFields, denied: bool },
+    Unproven { fields: RequestFields, denied: bool, listed: bool },
     /// An authentic answer with new cookies, with time or a kiss.
     Authentic { shape: AnswerPlan, kiss: Option<KissCode> },
 }
@@ -79,6 +80,7 @@ impl Responder {
         };
         Self {
             policy,
+            pressure: Pressure::NONE,
             cookies: None,
             random,
             counters: Counters::new(),
@@ -91,6 +93,11 @@ impl Responder {
     /// Takes another policy from the next batch on.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
+    }
+
+    /// Sheds more or less from the next batch on: what [`Load::look`](crate::Load::look) says.
+    pub fn set_pressure(&mut self, pressure: Pressure) {
+        self.pressure = pressure;
     }
 
     /// Takes other cookie keys from the next batch on.
@@ -122,6 +129,9 @@ impl Responder {
         let slots = batch.slots_mut();
         self.classify(slots, now);
         self.open_cookies(slots);
+        if self.pressure.is_on() {
+            self.shed_unproven(slots, now);
+        }
         self.verify_tags(slots, now);
         let (work, chosen) = self.write(slots, state, clock, now);
         self.seal(slots);
@@ -159,6 +169,13 @@ impl Responder {
             return Err(Counter::DroppedPort);
         }
         let client = envelope.peer.ip();
+        let listed = self.pressure.is_on() && self.policy.shedding.is_listed(client);
+        let is_pressed = self.pressure.is_on() && !listed;
+        // Too short to prove anything, and nothing has been spent on it yet.
+        let is_short = slot.request_len() < SHORTEST_REQUEST_LEN;
+        if is_pressed && is_short && !self.is_spared() {
+            return Err(Counter::ShedPlain);
+        }
         let action = self.policy.access.action(client);
         if action == Action::Ignore {
             return Err(Counter::DroppedIgnored);
@@ -168,7 +185,12 @@ impl Responder {
                 hand_over(slot, kind, &mut self.counters);
                 Ok(Plan::Silence)
             }
-            Request::Nts(fields) => Ok(Plan::Unproven { fields, denied: action == Action::Deny }),
+            Request::Nts(fields) => {
+                Ok(Plan::Unproven { fields, denied: action == Action::Deny, listed })
+            }
+            Request::Plain(_) if is_pressed && !is_short && !self.is_spared() => {
+                Err(Counter::ShedPlain)
+            }
             Request::Plain(_) if action == Action::Deny => Err(Counter::DroppedDenied),
             Request::Plain(unique) if self.admit(client, Purse::Plain, now) => {
                 Ok(Plan::Plain { unique, kiss: None })
@@ -202,6 +224,41 @@ impl Responder {
         ));
     }
 
+    /// In overload, before more is spent: whose cookie did not open is shed as plain requests are, whose cookie did is held to the share of its
+    /// prefix. Only a client can have a cookie, so nobody can use up another prefix's share but by giving its own away.
+    fn shed_unproven(&mut self, slots: &[Slot], now: Mono) {
+        for (place, slot) in slots.iter().enumerate() {
+            let Some(desk) = self.desks.get(place) else { continue };
+            let Plan::Unproven { listed: false, .. } = desk.plan else { continue };
+            let client = slot.envelope().peer.ip();
+            let shed = match (desk.opened, self.pressure.interval) {
+                (Err(_), _) => (!self.is_spared()).then_some(Counter::ShedForged),
+                (Ok(()), None) => None,
+                (Ok(()), Some(interval)) => {
+                    let is_within = self.policy.shedding.take_share(client, interval, now);
+                    (!is_within).then_some(Counter::ShedAuthentic)
+                }
+            };
+            if let Some(reason) = shed
+                && let Some(desk) = self.desks.get_mut(place)
+            {
+                desk.plan = Plan::Silence;
+                self.counters.count(reason);
+            }
+        }
+    }
+
+    /// Whether one of those that prove nothing is within the share that is left to them.
+    fn is_spared(&mut self) -> bool {
+        let share = self.pressure.rest;
+        if share == Share::NONE {
+            return false;
+        }
+        let mut chance = [0; 2];
+        self.random.fill(&mut chance);
+        share.admits(u16::from_ne_bytes(chance))
+    }
+
     /// Stage 3: whose tag is right, and what that client may have.
     fn verify_tags(&mut self, slots: &mut [Slot], now: Mono) {
         open_requests(slots.iter_mut().zip(&mut self.desks).filter_map(
@@ -217,7 +274,7 @@ impl Responder {
         ));
         for (place, slot) in slots.iter().enumerate() {
             let Some(desk) = self.desks.get(place) else { continue };
-            let Plan::Unproven { fields, denied } = desk.plan else { continue };
+            let Plan::Unproven { fields, denied, .. } = desk.plan else { continue };
             let aead = desk.keys.aead();
             let proven = match (desk.opened, desk.verified) {
                 (Ok(()), Ok(wanted)) => Ok(wanted),

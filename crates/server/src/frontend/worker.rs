@@ -10,10 +10,10 @@ use noonmark_os::clock;
 use noonmark_os::page::CounterPage;
 use noonmark_os::pulse::{BEAT_EVERY, Pulse};
 use noonmark_os::udp::{Arrival, Bell, Outgoing, Ring, Watch};
-use noonmark_units::Timestamp;
+use noonmark_units::{Mono, Timestamp};
 
 use super::{ClockSource, Pages, Shared};
-use crate::{BATCH, Batch, ClockState, Counter, Envelope, Responder};
+use crate::{BATCH, Batch, ClockState, Counter, Envelope, Load, Responder, STEP};
 
 /// What one thread owns.
 pub(super) struct Worker {
@@ -32,6 +32,7 @@ struct Desk {
     source: ClockSource,
     state: ClockState,
     responder: Responder,
+    load: Load,
     batch: Batch,
     ring: Ring,
     counters: Option<(Arc<CounterPage>, std::ops::Range<usize>)>,
@@ -53,6 +54,7 @@ impl Worker {
             source: ClockSource::Fixed(ClockState::UNSYNCHRONISED),
             state: ClockState::UNSYNCHRONISED,
             responder,
+            load: Load::new(),
             batch: Batch::new(),
             ring: Ring::new(BATCH),
             counters: pages.counters.map(|page| (page, words)),
@@ -69,7 +71,8 @@ impl Worker {
             if let Some(pulse) = &pulse {
                 pulse.beat(number + 1);
             }
-            if let Err(error) = watch.wait(Some(BEAT_EVERY)) {
+            let patience = if desk.is_overloaded() { STEP } else { BEAT_EVERY };
+            if let Err(error) = watch.wait(Some(patience)) {
                 tracing::warn!(thread = number, %error, "cannot wait for requests");
                 std::thread::sleep(PAUSE);
                 continue;
@@ -79,15 +82,19 @@ impl Worker {
                 desk.look_into_service();
             }
             let stopping = desk.shared.stopping.load(Ordering::Acquire);
+            let mut is_drained = true;
             for (place, socket) in sockets.iter().enumerate() {
                 if stopping {
                     desk.serve(socket.as_fd(), LAST_ROUNDS, 1);
                 } else if watch.is_ready(place) {
-                    desk.serve(socket.as_fd(), ROUNDS, EAGER);
+                    is_drained &= desk.serve(socket.as_fd(), ROUNDS, EAGER);
                 }
             }
             if stopping {
                 return;
+            }
+            if is_drained {
+                desk.pause();
             }
         }
     }
@@ -95,13 +102,35 @@ impl Worker {
 
 impl Desk {
     /// Answers what is waiting in a socket: for at most so many batches, so that other sockets get their turn, and no further
-    /// once a batch had fewer than `eager` datagrams, because then most likely nothing is left.
-    fn serve(&mut self, socket: BorrowedFd<'_>, rounds: u32, eager: usize) {
-        for _ in 0..rounds {
-            if self.serve_batch(socket) < eager {
-                return;
-            }
+    /// once a batch had fewer than `eager` datagrams, because then most likely nothing is left. Returns whether it came to that.
+    fn serve(&mut self, socket: BorrowedFd<'_>, rounds: u32, eager: usize) -> bool {
+        (0..rounds).any(|_| self.serve_batch(socket) < eager)
+    }
+
+    /// Nothing is left to be answered for now.
+    fn pause(&mut self) {
+        self.load.idle();
+        if self.is_overloaded() {
+            self.look_at_load(clock::boot_time());
+            self.publish();
         }
+    }
+
+    fn is_overloaded(&self) -> bool {
+        self.load.pressure().is_on()
+    }
+
+    /// Adjusts what is shed, and counts when that begins and ends.
+    fn look_at_load(&mut self, now: Mono) {
+        let was_overloaded = self.is_overloaded();
+        let pressure = self.load.look(now);
+        match (was_overloaded, pressure.is_on()) {
+            (false, true) => self.responder.count(Counter::Overloads, 1),
+            (true, false) => self.responder.count(Counter::OverloadsEnded, 1),
+            (false, false) => return,
+            (true, true) => {}
+        }
+        self.responder.set_pressure(pressure);
     }
 
     /// Receives a batch, answers it, sends the answers. Returns how many datagrams it had.
@@ -127,7 +156,12 @@ impl Desk {
         self.look_into_service();
         self.source.read(&mut self.state);
         self.responder.count(Counter::Unstamped, unstamped);
-        self.responder.respond(&mut self.batch, &self.state, &mut now, clock::boot_time());
+        let at = clock::boot_time();
+        self.look_at_load(at);
+        let authentic = |responder: &Responder| responder.counters().get(Counter::AnsweredNts);
+        let before = authentic(&self.responder);
+        self.responder.respond(&mut self.batch, &self.state, &mut now, at);
+        self.load.worked(count as u64, authentic(&self.responder).wrapping_sub(before));
         self.send(socket);
         self.publish();
         count
