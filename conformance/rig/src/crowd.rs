@@ -116,7 +116,8 @@ impl Wanted {
         (0..self.clients).map(one).collect()
     }
 
-    /// The requests of all clients. With cookies each client has [`TURNS`] different ones.
+    /// The requests of all clients. With cookies each client has so many different ones that none is sent twice within
+    /// [`TURN_S`]: an answer must be known to be to the request that was sent last under its number.
     fn material(
         &self,
         establisher: Option<&Establisher>,
@@ -126,9 +127,16 @@ impl Wanted {
             return Ok(Material::Plain);
         }
         let establisher = establisher.ok_or("cookies need --ke and --ca")?;
-        let sessions: Result<Vec<_>, _> =
-            (0..self.clients / 8).map(|_| establisher.establish()).collect();
-        let count = (self.clients * TURNS) as usize;
+        let (sessions, turns) = match self.kind {
+            // What is forged gets no answer that anybody would look for.
+            Kind::ForgedCookie | Kind::ForgedTag => ((self.clients / 8).min(FORGED_SESSIONS), 1),
+            Kind::Plain | Kind::Nts => {
+                let turns = self.rate * TURN_S / f64::from(self.clients);
+                (self.clients / 8, turns.ceil().max(1.0) as usize)
+            }
+        };
+        let sessions: Result<Vec<_>, _> = (0..sessions).map(|_| establisher.establish()).collect();
+        let count = self.clients as usize * turns;
         let mut material = Material::protected(&sessions?, count, 1, 1, random)?;
         match self.kind {
             Kind::ForgedCookie => material.forge_cookies(),
@@ -169,6 +177,7 @@ pub struct Crowd {
     /// Requests after the flood: when each was sent, and whether it was answered.
     after: Vec<(u64, bool)>,
     kisses: u64,
+    late: u64,
 }
 
 /// A request that was sent last under its number.
@@ -210,7 +219,7 @@ pub struct Share {
     pub good: u64,
     /// The latter through the former.
     pub share: f64,
-    /// Time from sending to seeing the answer that half of them took at most.
+    /// Time from sending to the answer's arrival that half of them took at most.
     pub p50_us: f64,
     /// Likewise for 99 of 100.
     pub p99_us: f64,
@@ -231,6 +240,8 @@ pub struct Fate {
     pub after: Option<Share>,
     /// Kisses of death.
     pub kisses: u64,
+    /// Answers to requests that were answered, or sent again, or never sent.
+    pub late: u64,
     /// Its /24 prefixes, none for a crowd without a place.
     pub prefixes: usize,
     /// Fewest good answers during the flood to one of them.
@@ -281,6 +292,7 @@ impl Crowd {
             prefixes,
             after,
             kisses: 0,
+            late: 0,
         })
     }
 
@@ -320,6 +332,8 @@ impl Crowd {
 
     /// Takes what came back for the client at `to`.
     ///
+    /// What comes a second time, or after its request was sent again, counts as late and as nothing else.
+    ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn take(&mut self, answer: &[u8], to: Ipv4Addr, at: Duration) -> Result<(), String> {
@@ -340,7 +354,8 @@ impl Crowd {
         let slot = number as usize % self.asked.len();
         let asked = &mut self.asked[slot];
         if asked.number != number || !std::mem::take(&mut asked.waits) {
-            return Err("origin of no request that waits".into());
+            self.late += 1;
+            return Ok(());
         }
         let asked = *asked;
         let tally = &mut self.tallies[asked.phase as usize];
@@ -383,6 +398,7 @@ impl Crowd {
             name: self.wanted.name,
             honest: self.honest,
             kisses: self.kisses,
+            late: self.late,
             prefixes: self.prefixes.len(),
             prefix_least: self.prefixes.iter().copied().min().unwrap_or(0),
             prefix_most: self.prefixes.iter().copied().max().unwrap_or(0),
@@ -428,8 +444,10 @@ fn recovery(after: &[(u64, bool)], end: u64) -> Option<f64> {
 
 const WINDOW_NS: u64 = 100_000_000;
 const STEP_NS: usize = 10_000_000;
-/// Different requests of a client with a cookie.
-const TURNS: u32 = 4;
+/// Establishments that forgers begin with, at most.
+const FORGED_SESSIONS: u32 = 64;
+/// Seconds before a request is sent again.
+const TURN_S: f64 = 0.5;
 /// Plain requests that can still be answered.
 const REMEMBERED: usize = 1 << 17;
 /// One in so many good answers to an attacker is examined.
@@ -503,12 +521,12 @@ mod tests {
         crowd.note_sent(Phase::Flood, ms(1));
         assert!(crowd.take(&first, two, ms(3)).is_err(), "another client's");
         assert_eq!(crowd.take(&first, one, ms(3)), Ok(()));
-        assert!(crowd.take(&first, one, ms(4)).is_err(), "a second time");
-        assert!(crowd.take(&second, two, ms(4)).is_err(), "not sent yet");
+        assert_eq!(crowd.take(&first, one, ms(4)), Ok(()), "a second time");
+        assert_eq!(crowd.take(&second, two, ms(4)), Ok(()), "not sent yet");
         crowd.note_sent(Phase::Flood, ms(5));
         let fate = crowd.fate(ms(6));
         let flood = fate.flood.unwrap();
-        assert_eq!((flood.sent, flood.good, flood.p99_us), (2, 1, 2000.0));
+        assert_eq!((flood.sent, flood.good, flood.p99_us, fate.late), (2, 1, 2000.0, 2));
         assert_eq!((fate.prefixes, fate.prefix_most), (1, 1));
     }
 }

@@ -47,11 +47,18 @@ impl Establisher {
     /// # Errors
     /// What went wrong, in words.
     pub fn establish(&self) -> Result<Session, String> {
-        let mut client = KeClient::new(&self.tls, &self.name, &[Aead::SivCmac256])
-            .map_err(|error| error.to_string())?;
+        let mut client = self.client()?;
         self.exchange(&mut client).map_err(|error| format!("{}: {error}", self.server))?;
         let agreement = client.finish().map_err(|error| error.to_string())?;
         Ok(Session { keys: agreement.keys, cookies: agreement.cookies, server: agreement.server })
+    }
+
+    /// The client of one establishment, for somebody with a connection of their own.
+    ///
+    /// # Errors
+    /// That the name is none.
+    pub fn client(&self) -> Result<KeClient, String> {
+        KeClient::new(&self.tls, &self.name, &[Aead::SivCmac256]).map_err(|error| error.to_string())
     }
 
     fn exchange(&self, client: &mut KeClient) -> io::Result<()> {

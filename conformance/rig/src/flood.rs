@@ -3,7 +3,7 @@
 //! First honest crowds ask alone, then everybody does, then honest ones alone again. Requests of honest crowds go first into
 //! every batch, so that what they do not get was lost at the server.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ pub struct Plan {
     pub after: Duration,
     /// The server's processes, whose time on a processor during the flood is measured.
     pub processes: Vec<u32>,
+    /// How long to sleep between two looks; none to look all the time, which takes a whole processor.
+    pub pause: Duration,
 }
 
 /// What was seen.
@@ -67,6 +69,8 @@ pub fn run(plan: &Plan, mut crowds: Vec<Crowd>) -> std::io::Result<Outcome> {
     let until = flood_until + plan.after;
     let (mut before, mut flood_spent) = (None, None);
     let begun = Instant::now();
+    // Answers are stamped by the kernel, by the machine's clock, so it does not matter when we look.
+    let begun_at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     loop {
         let elapsed = begun.elapsed();
         let phase = match elapsed {
@@ -86,16 +90,24 @@ pub fn run(plan: &Plan, mut crowds: Vec<Crowd>) -> std::io::Result<Outcome> {
         if elapsed < until {
             offer(&mut crowds, &mut sender, phase, elapsed, flood_from)?;
         }
-        receiver.drain(|frame| faults.note(take(&mut crowds, plan.route.port, frame, begun)));
+        receiver.drain_stamped(|frame, stamp| {
+            let at = stamp.saturating_sub(begun_at);
+            faults.note(take(&mut crowds, plan.route.port, frame, at));
+        });
+        if !plan.pause.is_zero() {
+            std::thread::sleep(plan.pause);
+        }
     }
+    // Without a flood there is nothing to count, and nothing to divide by.
+    let seconds = plan.flood.max(Duration::from_millis(1)).as_secs_f64();
     let all = |count: fn(&Crowd, Phase) -> u64| {
         let sum: u64 = crowds.iter().map(|crowd| count(crowd, Phase::Flood)).sum();
-        sum as f64 / plan.flood.as_secs_f64()
+        sum as f64 / seconds
     };
     Ok(Outcome {
         offered_per_s: all(Crowd::sent),
         answered_per_s: all(Crowd::good),
-        busy: flood_spent.unwrap_or(0) as f64 / 1e9 / plan.flood.as_secs_f64(),
+        busy: flood_spent.unwrap_or(0) as f64 / 1e9 / seconds,
         bad: faults.bad,
         complaints: faults.complaints,
         missed: receiver.missed()?,
@@ -165,11 +177,11 @@ fn deal(wishes: impl Iterator<Item = (bool, usize)>) -> Vec<usize> {
 }
 
 /// Gives an answer to the crowd it is for.
-fn take(crowds: &mut [Crowd], port: u16, frame: &[u8], begun: Instant) -> Result<(), String> {
+fn take(crowds: &mut [Crowd], port: u16, frame: &[u8], at: Duration) -> Result<(), String> {
     let answer = frame::payload(frame, port).ok_or("not a whole datagram")?;
     let (to, to_port) = frame::destination(frame).ok_or("not a whole datagram")?;
     let crowd = crowds.iter_mut().find(|crowd| crowd.port() == to_port);
-    crowd.ok_or("a port of nobody")?.take(answer, to, begun.elapsed())
+    crowd.ok_or("a port of nobody")?.take(answer, to, at)
 }
 
 #[derive(Default)]

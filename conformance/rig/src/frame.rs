@@ -63,29 +63,61 @@ pub struct Route {
 pub fn headers(route: &Route, from: Ipv4Addr, from_port: u16, payload_len: usize) -> [u8; HEADERS] {
     let mut frame = [0; HEADERS];
     let udp_len = (8 + payload_len) as u16;
-    frame[0..6].copy_from_slice(&route.to_mac);
-    frame[6..12].copy_from_slice(&route.from_mac);
-    frame[12..14].copy_from_slice(&0x0800_u16.to_be_bytes());
-    frame[14] = 0x45;
-    frame[16..18].copy_from_slice(&(20 + udp_len).to_be_bytes());
-    frame[20] = 0x40; // don't fragment
-    frame[22] = 64; // time to live
-    frame[23] = 17; // UDP
-    frame[26..30].copy_from_slice(&from.octets());
-    frame[30..34].copy_from_slice(&route.to.octets());
-    let sum = checksum(&frame[14..34]);
-    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    write_front(&mut frame, route, from, UDP, udp_len);
     frame[34..36].copy_from_slice(&from_port.to_be_bytes());
     frame[36..38].copy_from_slice(&route.port.to_be_bytes());
     frame[38..40].copy_from_slice(&udp_len.to_be_bytes());
     frame
 }
 
+/// A frame that asks for a TCP connection (RFC 9293 §3.5), without options.
+pub fn syn(route: &Route, from: Ipv4Addr, from_port: u16, sequence: u32) -> [u8; SYN_LEN] {
+    let mut frame = [0; SYN_LEN];
+    write_front(&mut frame, route, from, TCP, TCP_HEADER as u16);
+    frame[34..36].copy_from_slice(&from_port.to_be_bytes());
+    frame[36..38].copy_from_slice(&route.port.to_be_bytes());
+    frame[38..42].copy_from_slice(&sequence.to_be_bytes());
+    frame[46] = (TCP_HEADER as u8 / 4) << 4;
+    frame[47] = 0x02; // SYN
+    frame[48..50].copy_from_slice(&0xffff_u16.to_be_bytes()); // window
+    // The checksum covers both addresses, protocol and length as well.
+    let mut sum = [0; 12 + TCP_HEADER];
+    sum[0..8].copy_from_slice(&frame[26..34]);
+    sum[9] = TCP;
+    sum[11] = TCP_HEADER as u8;
+    sum[12..].copy_from_slice(&frame[34..]);
+    frame[50..52].copy_from_slice(&checksum(&sum).to_be_bytes());
+    frame
+}
+
+/// Writes Ethernet's and IPv4's header for `len` octets of a protocol.
+fn write_front(frame: &mut [u8], route: &Route, from: Ipv4Addr, protocol: u8, len: u16) {
+    frame[0..6].copy_from_slice(&route.to_mac);
+    frame[6..12].copy_from_slice(&route.from_mac);
+    frame[12..14].copy_from_slice(&0x0800_u16.to_be_bytes());
+    frame[14] = 0x45;
+    frame[16..18].copy_from_slice(&(20 + len).to_be_bytes());
+    frame[20] = 0x40; // don't fragment
+    frame[22] = 64; // time to live
+    frame[23] = protocol;
+    frame[26..30].copy_from_slice(&from.octets());
+    frame[30..34].copy_from_slice(&route.to.octets());
+    let sum = checksum(&frame[14..34]);
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+}
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// Octets of a TCP header without options.
+const TCP_HEADER: usize = 20;
+/// Octets of a frame made by [`syn`].
+pub const SYN_LEN: usize = 34 + TCP_HEADER;
+
 /// The UDP payload of a frame, if it is one from `port` and whole.
 pub fn payload(frame: &[u8], port: u16) -> Option<&[u8]> {
     let udp = frame.get(34..HEADERS)?;
     let is_ours = frame.get(12..15)? == [0x08, 0x00, 0x45]
-        && frame.get(23)? == &17
+        && frame.get(23)? == &UDP
         && udp.get(0..2)? == port.to_be_bytes();
     let len = usize::from(u16::from_be_bytes([*udp.get(4)?, *udp.get(5)?]));
     if is_ours { frame.get(HEADERS..34 + len) } else { None }
@@ -177,6 +209,14 @@ mod tests {
         check(answer(124, 48, 48), None);
         check(answer(123, 0, 0), Some(0));
         check(vec![0; 30], None);
+    }
+
+    #[test]
+    fn a_connection_request_sums_to_nothing_with_its_checksums() {
+        let frame = syn(&ROUTE, Ipv4Addr::new(198, 51, 100, 7), 40_000, 0x0102_0304);
+        assert_eq!(checksum(&frame[14..34]), 0);
+        let pseudo = [&frame[26..34], &[0, 6, 0, 20]].concat();
+        assert_eq!(checksum(&[&pseudo, &frame[34..]].concat()), 0);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
 //! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
+//! | `ke-flood` | thousands of connections to key establishment: whole ones, slow ones, silent ones, garbage |
 //! | `clock-proof` | in a guest: steers the kernel's clock for real and looks whether it did |
 //! | `leap-proof` | in a guest: lives through a leap second with noonmarkd, as its source, its client and its judge |
 //! | `clock-truth` | in a guest and outside: what each clock shows beside the cycle counter they share, and what noonmarkd tells of it |
 //! | `ntp-wire` | the other end of a guest's wire: an NTP server that serves this machine's clock |
+//! | `pass-sockets` | binds sockets and starts another program with them, as systemd's socket activation does |
 //! | `no-clock` | starts another program behind a filter in which setting a clock does nothing and says it did |
 //!
 //! Start at [`load`], the generator's loop. It writes whole frames to one end of a pair of virtual interfaces
@@ -32,6 +34,7 @@ pub mod frame;
 pub mod guest;
 pub mod load;
 pub mod material;
+pub mod siege;
 pub mod spent;
 pub mod stamped;
 pub mod tap;

@@ -208,6 +208,7 @@ const MARK: u64 = 0x6e6f_6f6e;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use noonmark_nts::{Aead, Request as Asked, SessionKeys, classify, open_request};
     use noonmark_packet::Header;
 
     fn answer(change: impl Fn(&mut Header)) -> [u8; HEADER_LEN] {
@@ -235,5 +236,26 @@ mod tests {
         check(&answer(|header| header.origin = Timestamp::from_bits(7)), 8, false);
         check(&[answer(|_| ()).as_slice(), &[0; 4]].concat(), 8, false);
         check(&[], 8, false);
+    }
+
+    #[test]
+    fn what_is_forged_is_spoiled_where_it_says() {
+        let keys = SessionKeys::new(Aead::SivCmac256, &[1; 32], &[2; 32]).unwrap();
+        let session = Session { keys, cookies: vec![vec![7; 100]], server: None };
+        let check = |spoil: fn(&mut Material), cookie: bool, tag: bool| {
+            let mut random = |out: &mut [u8]| out.fill(9);
+            let sessions = std::slice::from_ref(&session);
+            let mut material = Material::protected(sessions, 1, 1, 1, &mut random).unwrap();
+            spoil(&mut material);
+            let mut octets = material.request(0, &mut [0; HEADER_LEN]).to_vec();
+            let asked = classify(&Packet::parse(&octets).unwrap()).unwrap();
+            let Asked::Protected(fields) = asked else { panic!("no NTS in it") };
+            assert_eq!(fields.cookie(&octets) == [7; 100], cookie);
+            assert_eq!(open_request(&mut octets, &fields, &session.keys).is_ok(), tag);
+        };
+        check(|_| (), true, true);
+        // The tag covers the cookie as well.
+        check(Material::forge_cookies, false, false);
+        check(Material::forge_tags, true, false);
     }
 }

@@ -7,6 +7,7 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use libc::{c_int, c_uint, c_void};
 
@@ -122,6 +123,11 @@ impl Receiver {
 
     /// Hands over every frame that has come in, at most a whole ring, and their number.
     pub fn drain(&mut self, mut each: impl FnMut(&[u8])) -> usize {
+        self.drain_stamped(|frame, _| each(frame))
+    }
+
+    /// Likewise, each frame with the time since 1970, by the machine's clock, at which the kernel took it off the wire.
+    pub fn drain_stamped(&mut self, mut each: impl FnMut(&[u8], Duration)) -> usize {
         let mut count = 0;
         while count < SLOTS {
             // SAFETY: `next` is below SLOTS, so the slot lies within the mapping, which lives as long as `self`.
@@ -136,7 +142,8 @@ impl Receiver {
             let start = usize::from(header.tp_mac).min(SLOT);
             let len = (header.tp_snaplen as usize).min(SLOT - start);
             // SAFETY: start and length were held within the slot, which is ours until its status is given back below.
-            each(unsafe { std::slice::from_raw_parts(slot.add(start), len) });
+            let frame = unsafe { std::slice::from_raw_parts(slot.add(start), len) };
+            each(frame, Duration::new(header.tp_sec.into(), header.tp_nsec));
             status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
             self.next = (self.next + 1) % SLOTS;
             count += 1;

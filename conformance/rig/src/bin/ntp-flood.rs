@@ -44,6 +44,9 @@ struct Arguments {
     /// Seconds after the flood
     #[arg(long, default_value_t = 1.5)]
     after: f64,
+    /// Microseconds to sleep between two looks; 0 takes a whole processor
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pause: u64,
     /// A process of the server, whose time on a processor is measured
     #[arg(long = "process", value_name = "PID")]
     processes: Vec<u32>,
@@ -86,6 +89,7 @@ fn measure(arguments: Arguments) -> Result<String, Box<dyn std::error::Error>> {
         flood: phase(arguments.flood)?,
         after: phase(arguments.after)?,
         processes: arguments.processes,
+        pause: Duration::from_micros(arguments.pause),
     };
     let establisher = match (arguments.ke, &arguments.ca) {
         (Some(ke), Some(ca)) => Some(Establisher::new(ke, &arguments.name, ca)?),
