@@ -142,8 +142,9 @@ pub struct Guard {
     /// The last time at which the clock was called synchronised, of earlier runs and of this one.
     recorded: Option<UnixTime>,
     recording: Option<UnixTime>,
-    /// The end of the day of the last leap second that was stepped.
+    /// The end of the day of the last leap second that was carried out, and of the one that the kernel has to carry out.
     leaped: Option<UnixTime>,
+    armed: Option<UnixTime>,
     unsaved: bool,
 }
 
@@ -166,6 +167,7 @@ impl Guard {
             recorded: None,
             recording: None,
             leaped: None,
+            armed: None,
             unsaved: true,
         }
     }
@@ -181,6 +183,7 @@ impl Guard {
         wall: UnixTime,
     ) -> Result<(), Refusal> {
         self.account(now.mono);
+        self.note_leap(wall);
         let verdict = match request.adjustment {
             Adjustment::Step(by) => self.step(by, request.facts, wall),
             Adjustment::Rate(rate) => self.run_at(rate, request.facts, wall),
@@ -205,6 +208,7 @@ impl Guard {
         wall: UnixTime,
     ) -> Result<Span, Refusal> {
         self.account(now.mono);
+        self.note_leap(wall);
         let by = leap.jump();
         let request = Request { adjustment: Adjustment::Step(by), facts };
         let late = wall - leap.instant();
@@ -348,21 +352,35 @@ impl Guard {
         };
     }
 
-    /// A leap second moves the clock by a second which is not counted, so it is armed only where there can be one.
+    /// A leap second moves the clock by a second which is not counted, so it is armed only where there can be one, and not again for a
+    /// clock that was stepped back over it.
     fn promise(&mut self, status: &KernelStatus, facts: Facts, wall: UnixTime) -> Result<(), Rule> {
-        let leap = matches!(status.leap, Leap::InsertSecond | Leap::DeleteSecond);
-        let months = self.rules.leap_months;
-        if leap && LeapSecond::at_the_end_of_today(status.leap, wall, months).is_none() {
+        let is_announced = matches!(status.leap, Leap::InsertSecond | Leap::DeleteSecond);
+        let leap = LeapSecond::at_the_end_of_today(status.leap, wall, self.rules.leap_months);
+        let day_end = leap.map(|leap| leap.at);
+        if is_announced && day_end.is_none() {
             return Err(Rule::NoLeapToday);
         }
-        if leap || status.synchronised {
+        if is_announced && day_end == self.leaped {
+            return Err(Rule::LeapTaken);
+        }
+        if is_announced || status.synchronised {
             self.enough(facts)?;
         }
         if status.synchronised {
             self.is_in_era(wall)?;
             self.recording = Some(wall);
         }
+        self.armed = day_end;
         Ok(())
+    }
+
+    /// Once the clock shows the day after it, the kernel has carried a leap second out.
+    fn note_leap(&mut self, wall: UnixTime) {
+        if let Some(day_end) = self.armed.take_if(|day_end| *day_end <= wall) {
+            self.leaped = Some(day_end);
+            self.unsaved = true;
+        }
     }
 
     fn enough(&self, facts: Facts) -> Result<(), Rule> {
@@ -400,9 +418,13 @@ impl Guard {
         hour_left.into_iter().chain(day_left).min()
     }
 
-    /// By how much a rate goes beyond the drift, in seconds per second.
+    /// By how much a rate goes beyond the drift, in seconds per second of the monotonic clock. That runs at the rate too: a second of a
+    /// slowed one is longer than the oscillator's, and the clock is moved further in it. One of a fast one is shorter, but who counts it
+    /// as whole counts too much.
     fn excess(&self, rate: Frequency) -> f64 {
-        (rate.abs() - self.rules.drift.abs()).as_ratio()
+        let beyond = (rate.abs() - self.rules.drift.abs()).as_ratio();
+        // No rate that is permitted comes near the half.
+        beyond / (1.0 + rate.as_ratio()).clamp(0.5, 1.0)
     }
 
     fn calm(&mut self) -> Option<Adjustment> {
