@@ -28,6 +28,8 @@ use crate::station::{Ending, Station};
 
 pub(crate) mod bequest;
 mod helm;
+#[cfg(test)]
+mod hostile;
 mod leap;
 mod machine;
 mod ring;
@@ -286,6 +288,9 @@ impl Warden {
         match message {
             Message::Wish(wish) => {
                 let answer = helm.grant(&wish, &mut self.store);
+                if let Some(done) = helm.take_unasked() {
+                    self.say(&Message::Answer(Answer { number: 0, outcome: Ok(done) }), None);
+                }
                 self.say(&Message::Answer(answer), None);
             }
             Message::Standing(standing) => {

@@ -27,6 +27,8 @@ pub struct Helm {
     /// The rate in effect, and what follows it when, should nobody say anything by then.
     rate: Adjusted,
     then: Option<(Mono, Frequency)>,
+    /// What was done that nobody asked for, and nobody was told.
+    unasked: Option<Adjusted>,
     /// What is known of the oscillator.
     memory: Option<Memory>,
     saved: Option<Memory>,
@@ -77,6 +79,7 @@ impl Helm {
             least_agreeing: rules.least_agreeing,
             rate: Adjusted { adjustment: Adjustment::Rate(Frequency::ZERO), at: now },
             then: None,
+            unasked: None,
             memory,
             saved: memory,
             next_save: now.mono + FIRST_SAVE,
@@ -144,7 +147,12 @@ impl Helm {
             tracing::debug!(%rate, "nobody ended a slew in time; it ends");
             return self.move_clock(Adjustment::Rate(rate), Facts::default(), store).ok();
         }
-        let calm = self.guard.handle_timeout(now)?;
+        let calm = match self.guard.handle_timeout(now) {
+            Some(calm) => calm,
+            // The rate goes on, for longer than the account on the disk has it.
+            None if self.save_account(store).is_ok() || !self.is_budgeted => return None,
+            None => self.guard.handle_loss(now)?,
+        };
         tracing::warn!(
             "the clock has been moved as far as it may be for now; it is slewed no further"
         );
@@ -180,6 +188,11 @@ impl Helm {
             self.then = wish.then.map(|(hold, rate)| (adjusted.at.mono + hold, rate));
         }
         Answer { number: wish.number, outcome }
+    }
+
+    /// What was done beside refusing the last wish.
+    pub fn take_unasked(&mut self) -> Option<Adjusted> {
+        self.unasked.take()
     }
 
     /// Steps the clock for a leap second whose instant has come, if the guard permits it. Whoever asks the sources watches the clock, and
@@ -223,11 +236,21 @@ impl Helm {
             tracing::warn!("{refusal}");
             return Err(refusal.into());
         }
+        // What spends nothing is done all the same: a slew that could not be ended would spend on and on. As long as it is not stored, the
+        // account counts as if it did.
         if let Err(error) = self.save_account(store)
             && self.is_budgeted
+            && self.spends(&adjustment)
         {
             let reason = format!("the account of corrections cannot be stored: {error}");
             tracing::error!(reason, "the clock is left alone");
+            // Which account the disk has now is not known, so nothing goes on that one of them does not count.
+            if let Some(calm) = self.guard.handle_loss(now)
+                && self.spends(&self.rate.adjustment)
+            {
+                self.then = None;
+                self.unasked = self.do_at_once(calm, store);
+            }
             return Err(NotAdjusted::Failed(reason));
         }
         let outcome = self.machine.adjust(&adjustment);
@@ -241,6 +264,15 @@ impl Helm {
             (Err(error), _) => tracing::error!(?error, "the clock was not adjusted"),
         }
         outcome
+    }
+
+    /// Whether an adjustment moves the clock at the cost of the budgets.
+    fn spends(&self, adjustment: &Adjustment) -> bool {
+        match adjustment {
+            Adjustment::Step(_) => true,
+            Adjustment::Rate(rate) => rate.abs() > self.max_drift,
+            Adjustment::Status(_) => false,
+        }
     }
 
     /// What the guard itself wants needs no permission.
@@ -381,7 +413,7 @@ mod tests {
     use super::*;
     use noonmark_clock::{Reading, SystemClock};
     use noonmark_os::clock::{self, Seen};
-    use noonmark_os::store::fault::FaultyFolder;
+    use noonmark_os::store::fault::{Fault, FaultyFolder};
     use noonmark_units::Timestamp;
     use std::cell::RefCell;
     use std::path::Path;
@@ -442,6 +474,7 @@ mod tests {
             least_agreeing: rules.least_agreeing,
             rate: Adjusted { adjustment: Adjustment::Rate(Frequency::ZERO), at: now },
             then: None,
+            unasked: None,
             memory: None,
             saved: None,
             next_save: now.mono,
@@ -572,6 +605,37 @@ mod tests {
         helm.grant(&wish(SLEW, Some((Duration::from_secs(60), OWN))), &mut store);
         helm.handle_loss(&mut store);
         assert_eq!(clock.0.borrow().last(), Some(&Adjustment::Rate(OWN)));
+    }
+
+    #[test]
+    fn a_slew_ends_though_the_account_cannot_be_stored_and_none_begins() {
+        let (mut helm, clock, store) = helm("max-per-hour = \"5s\"");
+        let full = |store: &Store<FaultyFolder>| {
+            let mut folder = store.folder().clone();
+            folder.set_fault(folder.steps(), Fault::Error);
+            Store::new(folder)
+        };
+        let mut broken = full(&store);
+        let answer = helm.grant(&wish(SLEW, None), &mut broken);
+        assert!(answer.outcome.is_err() && clock.0.borrow().is_empty(), "not without its account");
+        for end in ["by its time", "by a wish", "by a loss"] {
+            let mut store = Store::new(store.folder().clone());
+            let slew = wish(SLEW, Some((Duration::from_millis(5), OWN)));
+            assert!(helm.grant(&slew, &mut store).outcome.is_ok(), "{end}");
+            assert_eq!(clock.0.borrow().last(), Some(&SLEW));
+            let mut broken = full(&store);
+            match end {
+                "by its time" => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    helm.handle_timeout(&mut broken);
+                }
+                "by a wish" => {
+                    helm.grant(&wish(Adjustment::Rate(OWN), None), &mut broken);
+                }
+                _ => helm.handle_loss(&mut broken),
+            }
+            assert_eq!(clock.0.borrow().last(), Some(&Adjustment::Rate(OWN)), "{end}");
+        }
     }
 
     #[test]
