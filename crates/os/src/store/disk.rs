@@ -56,7 +56,14 @@ impl DiskFolder {
         private::check_owner_and_mode(owner, metadata.mode(), Exposure::Folder)
             .map_err(|why| LockError::Exposed { path: path.to_owned(), why })?;
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW;
-        let lock = open_at(folder.as_fd(), LOCK, flags).map_err(io)?;
+        let lock = match open_at(folder.as_fd(), LOCK, flags) {
+            // On a disk that was made read-only what is there can be locked and read all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                open_at(folder.as_fd(), LOCK, libc::O_RDONLY | libc::O_NOFOLLOW)
+            }
+            opened => opened,
+        };
+        let lock = lock.map_err(io)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
