@@ -27,7 +27,7 @@ impl Ring {
     /// The stored ring, or a new one.
     ///
     /// # Errors
-    /// [`Status::State`] for a ring that is damaged or cannot be stored.
+    /// [`Status::State`] for a ring that is damaged, and for a new one that cannot be stored.
     pub fn open<F: Folder>(
         store: &mut Store<F>,
         mut pool: RandomPool,
@@ -41,21 +41,31 @@ impl Ring {
         };
         let found = store.read(KEY_RING).map_err(|error| unusable(&error))?;
         let mut random = |out: &mut [u8]| pool.fill(out);
-        let mut ring = match found {
-            Some(octets) => KeyRing::from_octets(&octets).map_err(|error| unusable(&error))?,
+        let mut ring = match &found {
+            Some(octets) => KeyRing::from_octets(octets).map_err(|error| unusable(&error))?,
             None => {
                 tracing::info!("no cookie keys are stored; beginning with new ones");
                 KeyRing::new(pace, now, &mut random).map_err(|error| unusable(&error))?
             }
         };
+        let mut stored = key_set(&ring);
         if ring.pace() != pace {
             ring.set_pace(pace, now).map_err(|error| unusable(&error))?;
         }
         report(ring.advance(now, &mut random));
-        store.write(KEY_RING, &ring.to_octets()).map_err(|error| unusable(&error))?;
-        let stored = key_set(&ring);
+        let mut retry_at = UnixTime::MIN;
+        match store.write(KEY_RING, &ring.to_octets()) {
+            Ok(()) => stored = key_set(&ring),
+            // A disk that is full, or was made read-only, is no reason to serve nobody.
+            Err(error) if found.is_some() => {
+                retry_at = later(now);
+                let folder = folder.display();
+                tracing::error!(%folder, %error, "cookie keys cannot be stored; those of before stay in use");
+            }
+            Err(error) => return Err(unusable(&error)),
+        }
         let folder = folder.to_owned();
-        Ok(Self { ring, folder, pool, stored, retry_at: UnixTime::MIN })
+        Ok(Self { ring, folder, pool, stored, retry_at })
     }
 
     /// The keys that are good now and will be after a restart, too.
@@ -82,13 +92,17 @@ impl Ring {
                 true
             }
             Err(error) => {
-                self.retry_at = UnixTime::new(now.seconds.saturating_add(RETRY_SECONDS), 0);
+                self.retry_at = later(now);
                 let folder = self.folder.display();
                 tracing::error!(%folder, %error, "cookie keys cannot be stored; the old ones stay in use");
                 false
             }
         }
     }
+}
+
+fn later(now: UnixTime) -> UnixTime {
+    UnixTime::new(now.seconds.saturating_add(RETRY_SECONDS), 0)
 }
 
 fn pace_of(settings: &Settings) -> Result<Pace, Failure> {
@@ -160,7 +174,7 @@ mod tests {
         keys.keys.iter().map(|key: &CookieKey| (key.epoch(), *key.expose())).collect()
     }
 
-    fn later(kept: &Kept) -> UnixTime {
+    fn next_turn(kept: &Kept) -> UnixTime {
         kept.ring.ring.next_turn()
     }
 
@@ -177,7 +191,7 @@ mod tests {
     fn longest_window_fits_a_message() {
         let mut ring = open(FaultyFolder::new(), 64).expect("a new ring");
         for _ in 0..70 {
-            assert!(ring.turn(later(&ring)));
+            assert!(ring.turn(next_turn(&ring)));
         }
         let keys = ring.keys();
         assert_eq!(keys.keys.len(), 66);
@@ -193,7 +207,7 @@ mod tests {
         let steps = folder.steps();
         folder.set_fault(steps + 1, Fault::Error);
         ring.store = Store::new(folder);
-        let turn = later(&ring);
+        let turn = next_turn(&ring);
         assert!(!ring.turn(turn), "the write failed");
         assert_eq!(exposed(&ring.keys()), before);
         assert!(!ring.turn(turn), "not tried again at once");
@@ -202,6 +216,23 @@ mod tests {
         assert_eq!(after.current, 1);
         assert_eq!(after.epochs().oldest, 0, "cookies of the epoch before are honoured");
         assert_eq!(exposed(&open(ring.store.folder().clone(), 3).expect("stored").keys()).len(), 3);
+    }
+
+    #[test]
+    fn stored_keys_are_used_though_nothing_can_be_stored() {
+        let first = open(FaultyFolder::new(), 3).expect("a new ring");
+        let mut folder = first.store.folder().clone();
+        folder.set_fault(folder.steps(), Fault::Error);
+        let mut again = open(folder, 3).expect("there is one");
+        assert_eq!(exposed(&first.keys()), exposed(&again.keys()));
+        let turn = next_turn(&again);
+        assert!(again.turn(turn), "there is room again");
+        assert_eq!(again.keys().current, 1);
+        // But a new one that would be lost is not begun with.
+        let mut folder = FaultyFolder::new();
+        folder.set_fault(0, Fault::Error);
+        let failure = open(folder, 3).err().expect("no room");
+        assert_eq!(failure.status, Status::State);
     }
 
     #[test]
