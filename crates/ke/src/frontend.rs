@@ -117,8 +117,8 @@ impl Frontend {
                     let (counter, wait) = pause.after(&error);
                     self.shared.counters.count(counter);
                     if let Some(wait) = wait {
-                        // Once per spell of trouble: it is the machine's state, not one connection's.
-                        if pause.is_first() {
+                        // It is the machine's state, not one connection's.
+                        if pause.is_to_be_told(std::time::Instant::now()) {
                             warn!(%error, "connections to key establishment cannot be accepted; trying again");
                         }
                         time::sleep(wait).await;

@@ -1,7 +1,7 @@
 //! How long to wait after a connection could not be accepted.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::counter::Counter;
 
@@ -11,20 +11,23 @@ use crate::counter::Counter;
 /// would burn a core and free nothing.
 pub(crate) struct Pause {
     next: Duration,
-    troubles: u32,
+    /// When the trouble was last spoken of.
+    told: Option<Instant>,
 }
 
+/// Whoever has all connections can let go of one and take it again, so the end of a trouble does not count for what is said of it.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(1);
 
 impl Pause {
     pub(crate) fn new() -> Self {
-        Self { next: SHORTEST, troubles: 0 }
+        Self { next: SHORTEST, told: None }
     }
 
     /// A connection was accepted.
     pub(crate) fn reset(&mut self) {
-        *self = Self::new();
+        self.next = SHORTEST;
     }
 
     /// Where to count `error`, and how long to wait before accepting again. No wait if the error was the connection's own,
@@ -35,15 +38,18 @@ impl Pause {
         }
         let wait = self.next;
         self.next = (wait * 2).min(LONGEST);
-        self.troubles = self.troubles.saturating_add(1);
         let counter =
             if is_exhaustion(error) { Counter::AcceptExhausted } else { Counter::AcceptFailed };
         (counter, Some(wait))
     }
 
-    /// Whether the trouble told last was the first since a connection was accepted.
-    pub(crate) fn is_first(&self) -> bool {
-        self.troubles == 1
+    /// Whether the trouble at `now` is worth a line: at most once a minute.
+    pub(crate) fn is_to_be_told(&mut self, now: Instant) -> bool {
+        let is_due = self.told.is_none_or(|told| now.duration_since(told) >= TOLD_EVERY);
+        if is_due {
+            self.told = Some(now);
+        }
+        is_due
     }
 }
 
@@ -79,10 +85,25 @@ mod tests {
         let expected = [10, 20, 40, 80, 160, 320, 640, 1000, 1000]
             .map(|ms| (Counter::AcceptExhausted, Some(Duration::from_millis(ms))));
         assert_eq!(waits, expected);
-        assert!(!pause.is_first());
         pause.reset();
         assert_eq!(pause.after(&emfile), (Counter::AcceptExhausted, Some(SHORTEST)));
-        assert!(pause.is_first());
+    }
+
+    #[test]
+    fn trouble_is_told_once_a_minute_whatever_comes_in_between() {
+        let (mut pause, begun) = (Pause::new(), Instant::now());
+        let mut check = |seconds, expected| {
+            pause.after(&io::Error::from_raw_os_error(24));
+            let now = begun + Duration::from_secs(seconds);
+            assert_eq!(pause.is_to_be_told(now), expected, "after {seconds} s");
+            // Now and then somebody gets a place.
+            pause.reset();
+        };
+        check(0, true);
+        check(0, false);
+        check(59, false);
+        check(60, true);
+        check(61, false);
     }
 
     #[test]
