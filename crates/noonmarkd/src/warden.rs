@@ -12,7 +12,7 @@ use std::time::Duration;
 use noonmark_config::Settings;
 use noonmark_os::page::{StatePage, StateReader};
 use noonmark_os::random::RandomPool;
-use noonmark_os::store::{DiskFolder, Kind, LockError, Once, Store};
+use noonmark_os::store::{DiskFolder, LockError, Store};
 use noonmark_os::{clock, pair, sealed};
 use noonmark_packet::Leap;
 use noonmark_server::CLOCK_WORDS;
@@ -30,6 +30,7 @@ pub(crate) mod bequest;
 mod helm;
 #[cfg(test)]
 mod hostile;
+mod kept;
 mod leap;
 mod machine;
 mod ring;
@@ -38,6 +39,7 @@ mod served;
 use bequest::{BEQUEST_WORDS, Bequest};
 use helm::Helm;
 pub(crate) use helm::RELEASED;
+use kept::CLIENT_KEYS;
 use leap::{Leaps, Today};
 use machine::ThisMachine;
 use ring::Ring;
@@ -402,10 +404,6 @@ fn open_folder(settings: &Settings) -> Result<DiskFolder, Failure> {
     })
 }
 
-const CLIENT_KEYS: Once = Once {
-    secret: Kind { name: "clientkeys", label: *b"clntkeys", version: 2 },
-    taken: Kind { name: "clientkeys-taken", label: *b"clnttake", version: 1 },
-};
 const LONGEST_KEYS: usize = 1 << 20;
 /// How often the clock page is renewed and the ring is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

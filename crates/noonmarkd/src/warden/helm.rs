@@ -7,9 +7,10 @@ use noonmark_clock::guard::{Facts, Guard, Life, Request, Rules, Steps as GuardSt
 use noonmark_clock::leap::LeapSecond;
 use noonmark_clock::{Adjusted, Adjustment, KernelStatus, Memory, NotAdjusted};
 use noonmark_config::{Clock, ClockMode, Steps};
-use noonmark_os::store::{Folder, Kind, Store};
+use noonmark_os::store::{Folder, Store};
 use noonmark_units::{Frequency, Mono, Span, UnixTime};
 
+use super::kept::{DRIFT, GUARD};
 use super::machine::Machine;
 use crate::exit::{Failure, Status};
 use crate::message::{Answer, Standing, Welcome, Wish};
@@ -385,12 +386,12 @@ fn rules(settings: &Clock) -> Rules {
 }
 
 /// Frequency and skew, s/s, as IEEE 754 double, most significant octet first: 16 octets.
-fn octets_of(memory: Memory) -> [u8; 16] {
+pub(super) fn octets_of(memory: Memory) -> [u8; 16] {
     let [frequency, skew] = [memory.frequency, memory.skew].map(|value| value.as_ratio().to_bits());
     (u128::from(frequency) << 64 | u128::from(skew)).to_be_bytes()
 }
 
-fn memory_of(octets: &[u8]) -> Option<Memory> {
+pub(super) fn memory_of(octets: &[u8]) -> Option<Memory> {
     let bits = u128::from_be_bytes(octets.try_into().ok()?);
     let [frequency, skew] = [(bits >> 64) as u64, bits as u64].map(f64::from_bits);
     (frequency.is_finite() && skew.is_finite()).then(|| Memory {
@@ -398,9 +399,6 @@ fn memory_of(octets: &[u8]) -> Option<Memory> {
         skew: Frequency::from_ratio(skew),
     })
 }
-
-const GUARD: Kind = Kind { name: "guard", label: *b"guard   ", version: 1 };
-const DRIFT: Kind = Kind { name: "drift", label: *b"drift   ", version: 1 };
 
 /// No clock is right that shows an earlier time: this was written on 2026-11-22.
 pub(crate) const RELEASED: UnixTime = UnixTime { seconds: 1_795_305_600, nanos: 0 };

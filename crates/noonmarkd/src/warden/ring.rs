@@ -6,9 +6,10 @@ use noonmark_config::Settings;
 use noonmark_nts::{Advance, KeyRing, Pace};
 use noonmark_os::clock;
 use noonmark_os::random::RandomPool;
-use noonmark_os::store::{Folder, Kind, Store};
+use noonmark_os::store::{Folder, Store};
 use noonmark_units::UnixTime;
 
+use super::kept::KEY_RING;
 use crate::exit::{Failure, Status};
 use crate::message::KeySet;
 
@@ -128,7 +129,6 @@ fn report(advance: Advance) {
     }
 }
 
-const KEY_RING: Kind = Kind { name: "keyring", label: *b"keyring ", version: 1 };
 const RETRY_SECONDS: i64 = 10;
 
 #[cfg(test)]
@@ -216,6 +216,31 @@ mod tests {
         assert_eq!(after.current, 1);
         assert_eq!(after.epochs().oldest, 0, "cookies of the epoch before are honoured");
         assert_eq!(exposed(&open(ring.store.folder().clone(), 3).expect("stored").keys()).len(), 3);
+    }
+
+    #[test]
+    fn no_key_that_was_handed_out_is_lost_wherever_a_turn_ends() {
+        let first = open(FaultyFolder::new(), 3).expect("a new ring");
+        let (folder, turn) = (first.store.folder().clone(), next_turn(&first));
+        let mut looked_at = 0;
+        for step in 0..=6 {
+            for fault in [Fault::Error, Fault::CrashBefore, Fault::CrashAfter] {
+                let mut kept = open(folder.clone(), 3).expect("stored");
+                let mut faulty = kept.store.folder().clone();
+                faulty.set_fault(faulty.steps() + step, fault);
+                kept.store = Store::new(faulty);
+                kept.turn(turn);
+                let (handed_out, left) = (exposed(&kept.keys()), kept.store.folder());
+                for left in left.remains().into_iter().chain([left.left_behind()]) {
+                    let next = open(left, 3).unwrap_or_else(|failure| panic!("{failure}"));
+                    let keys = exposed(&next.keys());
+                    let is_there = |key: &(u32, [u8; 32])| keys.contains(key);
+                    assert!(handed_out.iter().all(is_there), "{fault:?} at step {step}");
+                    looked_at += 1;
+                }
+            }
+        }
+        assert!(looked_at > 500, "{looked_at}");
     }
 
     #[test]
