@@ -3,18 +3,23 @@
 //! `cargo bench -p noonmark-server`. The best of many rounds is printed, in nanoseconds per request on one core; system calls are not in
 //! it. `cargo xtask bench server` measures the whole server.
 
+mod requests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use noonmark_nts::{Aead, CookieKey, CookieKeys, SessionKeys, write_request};
+use noonmark_nts::Aead;
 use noonmark_os::random::RandomPool;
 use noonmark_packet::{Header, ReferenceId};
 use noonmark_server::{
     Batch, ClockState, Counter, Envelope, Policy, RateLimit, RateTable, Responder,
 };
 use noonmark_units::{Mono, Precision, Stratum, Timestamp};
+use requests::{keys, request};
 
 fn main() {
+    let mut pool = RandomPool::new().expect("random octets");
+    let mut random = move |out: &mut [u8]| pool.fill(out);
     println!("{:<44} {:>8} {:>8}", "ns per request, in a batch of", 1, 64);
     report("plain", &[Header::client(Timestamp::from_bits(77)).to_octets().to_vec()]);
     for (aead, name) in
@@ -22,7 +27,7 @@ fn main() {
     {
         for cookies in [1, 8] {
             let requests: Vec<_> =
-                (0..64).map(|client| request(aead, cookies - 1, client)).collect();
+                (0..64).map(|client| request(aead, cookies - 1, client, &mut random)).collect();
             report(&format!("NTS, {cookies} cookie(s), {name}"), &requests);
         }
     }
@@ -79,31 +84,4 @@ fn measure(requests: &[Vec<u8>], size: usize) -> f64 {
         "every request gets time"
     );
     best.as_nanos() as f64 / (TURNS * size) as f64
-}
-
-fn keys() -> CookieKeys {
-    CookieKeys::new(&[CookieKey::new(5, [5; 32]), CookieKey::new(6, [6; 32])], 6)
-}
-
-fn request(aead: Aead, placeholders: usize, client: u8) -> Vec<u8> {
-    let key = |fill: u8| vec![fill ^ client; aead.key_len()];
-    let session = SessionKeys::new(aead, &key(1), &key(2)).expect("keys of the right length");
-    let mut pool = RandomPool::new().expect("random octets");
-    let cookie =
-        keys().issuer().expect("a key").seal(&session, &mut |out: &mut [u8]| pool.fill(out));
-    let mut request = vec![0; 1232];
-    let header = Header::client(Timestamp::from_bits(77));
-    let nonce = vec![client; aead.nonce_len()];
-    let len = write_request(
-        &mut request,
-        &header,
-        &[client; 32],
-        &cookie,
-        placeholders,
-        &session.c2s_key(),
-        &nonce,
-    )
-    .expect("it fits");
-    request.truncate(len);
-    request
 }
