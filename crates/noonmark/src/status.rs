@@ -75,6 +75,8 @@ fn concerns(state: &Value) -> Vec<Concern> {
         );
     }
     concerns_of_time(state, &mut add);
+    concerns_of_machine(&state["machine"], &mut add);
+    concerns_of_load(state, &mut add);
     for role in list(&state["roles"]) {
         if let Some((verdict, words)) = role_concern(role) {
             add(verdict, words);
@@ -102,6 +104,36 @@ fn concerns_of_time(state: &Value, add: &mut impl FnMut(Verdict, String)) {
             "new cookie keys are overdue since {since}: they cannot be stored, the log says why"
         );
         add(Verdict::Warning, words);
+    }
+}
+
+/// What about more being asked than can be answered deserves a look.
+fn concerns_of_load(state: &Value, add: &mut impl FnMut(Verdict, String)) {
+    let counters = &state["counters"]["ntp"];
+    let threads = |began: &Value, ended: &Value| began.as_u64()?.checked_sub(ended.as_u64()?);
+    if let Some(threads) = threads(&counters["overloads"], &counters["overloads_ended"])
+        && threads > 0
+    {
+        let words = format!(
+            "overload: more is asked than can be answered, {threads} threads shed what proves nothing, and more if need be"
+        );
+        add(Verdict::Warning, words);
+    }
+}
+
+/// What happened lately to the machine and its clock without the daemon's doing.
+fn concerns_of_machine(machine: &Value, add: &mut impl FnMut(Verdict, String)) {
+    let kinds = [
+        ("restored", "the machine is not the one it was, so everything was begun anew"),
+        ("meddled", "somebody else set or steered the clock, and it was put right"),
+    ];
+    for (kind, words) in kinds {
+        let happened = &machine[kind];
+        if happened["seconds_ago"].as_f64().is_some_and(|ago| ago < LATELY) {
+            let (ago, count) = (seconds(&happened["seconds_ago"]), text(&happened["count"]));
+            let facts = text(&happened["facts"]);
+            add(Verdict::Warning, format!("{words} ({ago} ago, {count} times so far): {facts}"));
+        }
     }
 }
 
@@ -253,7 +285,23 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
             ]
         }),
     );
+    let listening = format!("{listening}{}", short_queues(&state["listening"]));
     format!("{}\n{listening}\n{roles}{}", sheet.render(), lacking(&state["roles"]))
+}
+
+/// That the kernel holds less for the sockets than the configuration asks for, a line; nothing if it does not.
+fn short_queues(listening: &Value) -> String {
+    let less = list(listening).find_map(|one| {
+        let got = one["receive_buffer_bytes"].as_u64()?;
+        let wanted = one["receive_buffer_wanted_bytes"].as_u64()?;
+        (got < wanted).then(|| {
+            format!(
+                "\nreceive buffer of {got} octets, not {wanted} ([overload] receive-buffer): more takes CAP_NET_ADMIN at the start, or \
+                 net.core.rmem_max\n"
+            )
+        })
+    });
+    less.unwrap_or_default()
 }
 
 /// What roles should have given up and could not: a line for each, nothing if there is none.
@@ -375,6 +423,35 @@ mod tests {
             "local, stratum 10, since 2027-01-15T08:00:00.000000000Z: no source is usable any more";
         let shown = for_people(&state, &[], Paint::PLAIN);
         assert!(shown.contains(words), "{shown}");
+    }
+
+    #[test]
+    fn overload_is_a_concern_while_it_lasts() {
+        let mut state = state();
+        let mut check = |began: u64, ended: u64, expected: usize| {
+            state["counters"]["ntp"]["overloads"] = json!(began);
+            state["counters"]["ntp"]["overloads_ended"] = json!(ended);
+            let concerns = concerns(&state);
+            assert_eq!(concerns.len(), expected, "{concerns:?}");
+            assert!(concerns.iter().all(|concern| concern.words.starts_with("overload: ")));
+        };
+        check(0, 0, 0);
+        check(3, 1, 1);
+        check(3, 3, 0);
+    }
+
+    #[test]
+    fn a_receive_buffer_is_shown_where_it_is_less_than_asked_for() {
+        let mut state = state();
+        let mut check = |got: Value, expected: bool| {
+            state["listening"][0]["receive_buffer_bytes"] = got.clone();
+            state["listening"][0]["receive_buffer_wanted_bytes"] = json!(4_194_304);
+            let shown = for_people(&state, &[], Paint::PLAIN);
+            assert_eq!(shown.contains("receive buffer of 212992 octets"), expected, "{shown}");
+        };
+        check(json!(4_194_304), false);
+        check(Value::Null, false);
+        check(json!(212_992), true);
     }
 
     #[test]

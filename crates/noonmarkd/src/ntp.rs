@@ -2,15 +2,22 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use noonmark_config::{Action, Settings};
 use noonmark_nts::CookieKeys;
+use noonmark_os::clock;
 use noonmark_os::page::{CounterPage, StateReader};
 use noonmark_os::pulse::BEAT_EVERY;
 use noonmark_os::random::RandomPool;
 use noonmark_packet::Version;
 use noonmark_server::frontend::{ClockSource, Frontend, Pages, Service};
-use noonmark_server::{self as server, AccessRules, Counter, Policy, RateTable, Shedding, Versions};
+use noonmark_server::{
+    self as server, AccessRules, Counter, Policy, RateTable, Shedding, Versions,
+};
+
+use noonmark_units::Mono;
 
 use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
@@ -52,15 +59,17 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
         .map_err(Failure::while_doing(Status::System, "serving threads"))?;
     station.tell(&Message::CounterPage { role: Role::Ntp }, &[page.descriptor()])?;
     station.ready()?;
-    let ending = serve(station, &frontend);
+    let ending = serve(station, &frontend, &page);
     frontend.stop();
     ending
 }
 
 /// Passes on what the launcher says.
-fn serve(station: &mut Station, frontend: &Frontend) -> Result<(), Ending> {
+fn serve(station: &mut Station, frontend: &Frontend, page: &CounterPage) -> Result<(), Ending> {
+    let mut overload = Overload::default();
     loop {
         station.sleep(&[], BEAT_EVERY)?;
+        overload.look(page, clock::boot_time());
         while let Some(incoming) = station.poll()? {
             match incoming {
                 Incoming { message: Message::CookieKeys(set), .. } => {
@@ -79,6 +88,50 @@ fn serve(station: &mut Station, frontend: &Frontend) -> Result<(), Ending> {
         }
     }
 }
+
+/// Whether threads shed requests, as it is logged: once when it begins and once when it has not been so for a while, for a flood that
+/// comes and goes is one flood.
+#[derive(Default)]
+struct Overload {
+    since: Option<Mono>,
+    /// When it was last so.
+    last: Mono,
+    /// Requests shed before it began.
+    shed_before: u64,
+}
+
+impl Overload {
+    fn look(&mut self, page: &CounterPage, now: Mono) {
+        let sum = |counter: Counter| {
+            let words = page.words().iter().skip(counter as usize).step_by(Counter::COUNT);
+            words.fold(0_u64, |sum, word| sum.wrapping_add(word.load(Ordering::Relaxed)))
+        };
+        let threads = sum(Counter::Overloads).saturating_sub(sum(Counter::OverloadsEnded));
+        let shed = || {
+            [Counter::ShedPlain, Counter::ShedForged, Counter::ShedAuthentic]
+                .into_iter()
+                .fold(0_u64, |all, counter| all.wrapping_add(sum(counter)))
+        };
+        match (self.since, threads) {
+            (None, 0) => self.shed_before = shed(),
+            (None, _) => {
+                (self.since, self.last) = (Some(now), now);
+                tracing::warn!(threads, "overload: requests that prove nothing are shed first");
+            }
+            (Some(_), 1..) => self.last = now,
+            (Some(since), 0) if now.since(self.last) >= CALM_AFTER => {
+                let shed = shed().wrapping_sub(self.shed_before);
+                let seconds = self.last.since(since).as_secs();
+                tracing::warn!(seconds, shed, "overload is over");
+                self.since = None;
+            }
+            (Some(_), 0) => {}
+        }
+    }
+}
+
+/// Overload is over when no thread has shed anything for so long.
+const CALM_AFTER: Duration = Duration::from_secs(10);
 
 fn clock_source(descriptors: &[std::os::fd::OwnedFd]) -> Result<ClockSource, Failure> {
     let page = descriptors
@@ -139,7 +192,6 @@ pub(crate) fn access_rules(settings: &Settings) -> AccessRules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn settings(text: &str) -> Settings {
         noonmark_config::parse(text, std::path::Path::new("/x/noonmark.toml"))
@@ -180,5 +232,28 @@ mod tests {
             3,
             "two addresses on two devices for each of three threads"
         );
+    }
+
+    #[test]
+    fn a_flood_that_comes_and_goes_is_one_flood_in_the_log() {
+        let page = CounterPage::new(c"test", 2 * Counter::COUNT).expect("memory");
+        let set = |counter: Counter, value| {
+            page.words()[Counter::COUNT + counter as usize].store(value, Ordering::Relaxed);
+        };
+        let mut overload = Overload::default();
+        let mut look = |seconds: u64| {
+            overload.look(&page, Mono(seconds * 1_000_000_000));
+            overload.since.is_some()
+        };
+        assert!(!look(1));
+        set(Counter::Overloads, 1);
+        assert!(look(2));
+        set(Counter::OverloadsEnded, 1);
+        assert!(look(3) && look(11));
+        set(Counter::Overloads, 2);
+        assert!(look(12));
+        set(Counter::OverloadsEnded, 2);
+        assert!(look(21));
+        assert!(!look(22));
     }
 }
