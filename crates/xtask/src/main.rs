@@ -18,6 +18,7 @@ mod interop;
 mod lint;
 mod netns;
 mod peers;
+mod reliability;
 mod report;
 mod requirements;
 mod safety;
@@ -53,6 +54,9 @@ enum Chore {
     Dist(supply::DistArguments),
     /// Print the bill of materials of the shipped programs (CycloneDX, JSON)
     Sbom,
+    /// Be a cell of the stage `reliability`, which starts it
+    #[command(hide = true)]
+    Cell(reliability::Arguments),
     /// Make the root with other people's programs and say where it is
     Peers,
 }
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Chore::Contain => contain::write(),
         Chore::Dist(arguments) => supply::dist(&arguments),
         Chore::Sbom => supply::print_bill(),
+        Chore::Cell(arguments) => reliability::run_cell(&arguments),
         Chore::Peers => peers::show(),
     };
     match result {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::apt::Consent;
 use crate::report::{Row, Tally, closing};
 use crate::safety::Watch;
-use crate::{build, fuzz, guests, interop, lint, sim, unit};
+use crate::{build, fuzz, guests, interop, lint, reliability, sim, unit};
 
 /// What the test command takes.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Run only these stages
     #[arg(long, value_name = "STAGE", num_args = 1..)]
     only: Vec<String>,
-    /// Of the stages interop and guests, run only cells whose name has this text
+    /// Of the stages interop, reliability and guests, run only cells whose name has this text
     #[arg(long, value_name = "TEXT")]
     cell: Option<String>,
     /// List the stages and run nothing
@@ -84,6 +84,12 @@ const STAGES: &[Stage] = &[
         run: interop::run,
     },
     Stage {
+        name: "reliability",
+        budget: 3,
+        about: "faults brought upon the daemon, and a soak",
+        run: reliability::run,
+    },
+    Stage {
         name: "guests",
         budget: 5,
         about: "what sets a clock, in machines with a clock of their own",
@@ -98,7 +104,7 @@ const STAGES: &[Stage] = &[
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.list {
         for stage in STAGES {
-            println!("{:<8} {}", stage.name, stage.about);
+            println!("{:<12} {}", stage.name, stage.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
