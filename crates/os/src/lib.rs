@@ -6,6 +6,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`clock`] | the machine's clocks: read, steered by who has the right, watched for other hands |
+//! | [`generation`] | word that this machine is a copy, was restored, or did not run for a while |
 //! | [`page`] | shared memory between one writing process and many reading ones: state under a sequence lock, and counters |
 //! | [`sealed`] | octets handed to another process that nobody can change any more |
 //! | [`pair`] | messages with descriptors between two processes |
@@ -15,6 +16,7 @@
 //! | [`sandbox`] | giving up everything else: user, files, calls, numbers |
 //! | [`schedule`] | real-time priority and locked memory |
 //! | [`pulse`] | signs of life of one process, for another one to watch |
+//! | [`passed`] | sockets that whoever started this process bound for it |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`random`] | random octets at the price of AES, not of a system call |
 //! | [`route`] | which way datagrams leave this machine, and word of it when that may have changed |
@@ -33,9 +35,11 @@
 pub mod caps;
 pub mod clock;
 mod counters;
+pub mod generation;
 mod mapping;
 pub mod page;
 pub mod pair;
+pub mod passed;
 pub mod peer;
 pub mod poll;
 pub mod private;
