@@ -91,6 +91,7 @@ impl Server {
             access: AccessRules::new(rules, Action::Allow),
             versions: Versions::ALL,
             rate: self.limited.then(|| RateTable::new(limit, [1, 2])),
+            ..Policy::default()
         };
         // The same octets whenever asked, so that how often somebody asked makes no difference.
         let random: Box<dyn Random + Send> = Box::new(|out: &mut [u8]| out.fill(0x5a));
