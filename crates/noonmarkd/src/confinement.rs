@@ -108,10 +108,42 @@ fn missing() -> Parts {
 pub fn confine_launcher(settings: &Settings) -> Result<(), Failure> {
     let may_set = settings.clock.mode == ClockMode::Keep;
     let clock = may_set.then_some(Capability::SysTime);
-    let kept: Vec<_> = LAUNCHER.into_iter().chain(clock).collect();
+    // For as long as it takes to open what is served on.
+    let opening = [Capability::NetAdmin];
+    let kept: Vec<_> = LAUNCHER.into_iter().chain(opening).chain(clock).collect();
     let system = |what| Failure::while_doing::<io::Error>(Status::System, what);
     caps::no_new_privileges().map_err(system("no_new_privs"))?;
-    caps::keep_only(&kept).map_err(system("giving up rights"))
+    caps::keep_only(&kept).map_err(system("giving up rights"))?;
+    refuse_the_unneeded(settings, may_set);
+    #[cfg(debug_assertions)]
+    crate::probe::attempt_as_launcher();
+    Ok(())
+}
+
+/// Takes from the launcher what only opening the first sockets needed.
+///
+/// # Errors
+/// [`Status::System`] if the kernel refuses.
+pub fn settle_launcher(settings: &Settings) -> Result<(), Failure> {
+    let clock = (settings.clock.mode == ClockMode::Keep).then_some(Capability::SysTime);
+    let kept: Vec<_> = LAUNCHER.into_iter().chain(clock).collect();
+    let system = Failure::while_doing::<io::Error>(Status::System, "giving up rights");
+    caps::keep_only(&kept).map_err(system)
+}
+
+/// Takes the calls from the launcher that neither it nor a role ever makes. What remains is much; it has to start programs.
+fn refuse_the_unneeded(settings: &Settings, keeps_clock: bool) {
+    if settings.daemon.sandbox == Sandbox::Off {
+        return;
+    }
+    #[cfg(debug_assertions)]
+    if crate::probe::is_unfiltered() {
+        return;
+    }
+    // Where it was required and cannot be had, `check` has said so already.
+    if let Err(error) = Filter::for_launcher(keeps_clock).install() {
+        tracing::debug!(%error, "the launcher keeps all system calls");
+    }
 }
 
 /// To become the roles' user and hand over the state folder, to end them, to bind ports and devices, and what a warden may be asked
@@ -246,6 +278,12 @@ fn holds(kept: &[Capability]) -> io::Result<()> {
 
 /// Goes before other processes, and stays in memory, as far as the configuration wants it and the kernel allows it. Both take rights.
 fn take_precedence(role: Role, settings: &Settings) {
+    // A handshake takes a thousand times as long as an answer over UDP, and nobody measures time with it.
+    if role == Role::Ke
+        && let Err(error) = schedule::give_way()
+    {
+        tracing::warn!(%error, "key establishment does not give way to answers");
+    }
     if !matches!(role, Role::Warden | Role::Sources) {
         return;
     }

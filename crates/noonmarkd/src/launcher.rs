@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noonmark_config::{ClockMode, Loaded};
+use noonmark_os::passed::{self, Passed};
 use noonmark_os::random::RandomPool;
 use noonmark_os::signals::{Signal, Signals};
 use noonmark_os::{caps, clock, poll, process};
@@ -15,7 +16,9 @@ use crate::confinement;
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
 use crate::log;
-use crate::message::{Confined, KeySet, Message, Phase, Purpose, Subject, Taken, Text};
+use crate::message::{
+    Confined, Event, Happening, KeySet, Message, Phase, Purpose, Subject, Taken, Text,
+};
 use crate::once;
 use crate::role::Role;
 
@@ -47,7 +50,10 @@ pub fn run(file: &Path, loaded: Loaded) -> Result<(), Failure> {
 type Launched = (Result<(), Failure>, Option<OwnedFd>);
 
 fn launch(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<Launched, Failure> {
+    // Before anything else is opened. Whoever sets the clock once serves nobody.
+    let passed = if purpose == Purpose::Serve { passed::take() } else { Ok(Vec::new()) };
     log::start("launcher", loaded.settings.log);
+    let passed = passed.map_err(|error| Failure::new(Status::System, error))?;
     let system = |what| Failure::while_doing(Status::System, what);
     if loaded.settings.clock.mode != ClockMode::Keep {
         // Nothing here sets a clock, so nothing here shall be able to.
@@ -58,7 +64,8 @@ fn launch(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<Launched, Fai
     let signals =
         Signals::new(&[Signal::Hangup, Signal::Interrupt, Signal::Terminate, Signal::Child])
             .map_err(system("signals"))?;
-    let mut launcher = Launcher::new(file, loaded, signals, purpose)?;
+    let mut launcher = Launcher::new(file, loaded, signals, purpose, passed)?;
+    confinement::settle_launcher(&launcher.in_force.settings)?;
     let result = launcher.supervise();
     let page = launcher.sources_page.take();
     launcher.stop();
@@ -90,6 +97,8 @@ struct Launcher {
     signals: Signals,
     notifier: Notifier,
     in_force: InForce,
+    /// What the service manager has bound for us, for as long as we live.
+    passed: Vec<Passed>,
     configuration: Taken,
     certificate: Option<Taken>,
     watch: Option<Watch>,
@@ -103,6 +112,8 @@ struct Launcher {
     keys: Option<KeySet>,
     /// What each role has given up.
     confined: Vec<(Role, Confined)>,
+    /// The last of each kind.
+    happenings: Vec<Happening>,
     /// Whether the service manager has been told that we serve.
     announced: bool,
     /// What the daemon was started for is done.
@@ -118,7 +129,11 @@ impl Launcher {
         loaded: Loaded,
         signals: Signals,
         purpose: Purpose,
+        passed: Vec<Passed>,
     ) -> Result<Self, Failure> {
+        for socket in &passed {
+            tracing::info!(%socket, "bound for us by the service manager");
+        }
         let watch = loaded.settings.nts.as_ref().map(Watch::new);
         let mut pool =
             RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
@@ -128,7 +143,7 @@ impl Launcher {
             loaded.settings.server.listen.clear();
             loaded.settings.nts = None;
         }
-        let in_force = InForce::open_first(&loaded)?;
+        let in_force = InForce::open_first(&loaded, &passed)?;
         let now = clock::realtime();
         let taken = |subject| Taken { subject, generation: 1, at: now, refused: None };
         Ok(Self {
@@ -140,6 +155,7 @@ impl Launcher {
             notifier: Notifier::from_environment(),
             certificate: in_force.identity.is_some().then(|| taken(Subject::Certificate)),
             in_force,
+            passed,
             configuration: taken(Subject::Configuration),
             watch,
             reminder: Reminder::default(),
@@ -151,6 +167,7 @@ impl Launcher {
             sources_page: None,
             keys: None,
             confined: Vec::new(),
+            happenings: Vec::new(),
             announced: false,
             is_done: false,
             set_by: clock::monotonic() + SET_WITHIN,
@@ -316,6 +333,9 @@ impl Launcher {
             if let Some(keys) = keys {
                 process.tell(&Message::Epochs(keys.epochs()), &[]);
             }
+            for happening in self.happenings.clone() {
+                self.role(Role::Observe).tell(&Message::Happened(happening), &[]);
+            }
             for (owner, confined) in self.confined.clone() {
                 let message = Message::Confined { role: owner, confined };
                 self.role(Role::Observe).tell(&message, &[]);
@@ -401,6 +421,7 @@ impl Launcher {
                     self.role(Role::Observe)
                         .tell(&Message::Confined { role: owner, confined }, &[]);
                 }
+                (Message::Happened(happening), _) => self.take_note(happening),
                 (Message::Renew, _) => self.role(role).wish_to_begin_anew(),
                 (Message::Done, _) => self.is_done = self.purpose == Purpose::SetOnce,
                 (Message::CookieKeys(keys), _) => {
@@ -421,6 +442,23 @@ impl Launcher {
                 }
                 // `RoleProcess::hear` lets through what a role may say, with its descriptors.
                 (message, _) => tracing::error!(%role, message = message.name(), "unexpected"),
+            }
+        }
+    }
+
+    /// Something happened to the machine or its clock. If it is not the machine it was, whoever has random octets or cookies of before
+    /// ends at once; what is asked meanwhile waits in the sockets.
+    fn take_note(&mut self, happening: Happening) {
+        let event = happening.event;
+        let before = self.happenings.iter().find(|known| known.event == event);
+        let count = before.map_or(0, |known| known.count).saturating_add(1);
+        let happening = Happening { count, ..happening };
+        self.role(Role::Observe).tell(&Message::Happened(happening.clone()), &[]);
+        self.happenings.retain(|known| known.event != event);
+        self.happenings.push(happening);
+        if event == Event::Restored {
+            for role in [Role::Ntp, Role::Ke, Role::Sources] {
+                self.role(role).dismiss_at_once();
             }
         }
     }
@@ -508,8 +546,8 @@ impl Launcher {
         let result =
             noonmark_config::load(&self.file).map_err(Refusal::Report).and_then(|loaded| {
                 let watch = loaded.settings.nts.as_ref().map(Watch::new);
-                let in_force =
-                    InForce::open(&loaded, Some(&self.in_force)).map_err(Refusal::Failure)?;
+                let in_force = InForce::open(&loaded, Some(&self.in_force), &self.passed)
+                    .map_err(Refusal::Failure)?;
                 Ok((in_force, watch))
             });
         match result {

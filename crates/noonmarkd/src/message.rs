@@ -27,6 +27,7 @@ use crate::role::Role;
 mod clock;
 pub(crate) mod codec;
 mod confined;
+mod happening;
 mod keys;
 mod leap;
 mod report;
@@ -34,6 +35,7 @@ mod report;
 pub use clock::{Answer, Standing, Welcome, Wish};
 use codec::{Reader, Writer};
 pub use confined::{Confined, Part, Parts};
+pub use happening::{Event, Happening};
 pub use keys::{Epochs, KeySet, MOST_KEYS};
 pub use leap::PlannedLeap;
 pub use report::{
@@ -152,6 +154,8 @@ pub enum Message {
     Authorities,
     /// Kind 30, sources to launcher: start this role anew, because what it may read is no longer what the resolver reads. No body.
     Renew,
+    /// Kind 31, warden to launcher, launcher to observe: the machine or its clock is not what it was. Body: see [`Happening`].
+    Happened(Happening),
     /// Kind 25, sources to launcher, where the purpose is to set the clock once: it is done. No body.
     Done,
 }
@@ -273,6 +277,7 @@ impl Message {
             | Self::Standing(_)
             | Self::Leap(_)
             | Self::Confined { .. }
+            | Self::Happened(_)
             | Self::Renew
             | Self::Done => 0..=0,
         }
@@ -283,7 +288,9 @@ impl Message {
     pub fn may_be_sent_by(&self, role: Role) -> bool {
         match self {
             Self::Ready { .. } | Self::Failed { .. } | Self::Pulse => true,
-            Self::CookieKeys(_) | Self::ClockPage | Self::Bequest => role == Role::Warden,
+            Self::CookieKeys(_) | Self::ClockPage | Self::Bequest | Self::Happened(_) => {
+                role == Role::Warden
+            }
             Self::CounterPage { role: owner } => {
                 *owner == role && matches!(role, Role::Ntp | Role::Ke)
             }
@@ -323,6 +330,7 @@ impl Message {
             | Self::Certificate(_)
             | Self::SourcesPage
             | Self::Confined { .. }
+            | Self::Happened(_)
             | Self::Daemon { .. } => role == Role::Observe,
             Self::Authorities => role == Role::Sources,
             Self::Listening(_) => matches!(role, Role::Ke | Role::Observe),
@@ -375,6 +383,7 @@ impl Message {
             Self::Renew => "renew",
             Self::Leap(_) => "leap",
             Self::Bequest => "bequest",
+            Self::Happened(_) => "happened",
         }
     }
 
@@ -408,6 +417,7 @@ impl Message {
             Self::Confined { .. } => 28,
             Self::Authorities => 29,
             Self::Renew => 30,
+            Self::Happened(_) => 31,
             Self::Leap(_) => 27,
             Self::Bequest => 26,
         }
@@ -482,6 +492,7 @@ impl Message {
             }
             29 => Self::Authorities,
             30 => Self::Renew,
+            31 => Self::Happened(Happening::parse(from)?),
             27 => Self::Leap(PlannedLeap::parse(from)?),
             26 => Self::Bequest,
             found => return Err(MessageError::Kind { found }),
@@ -518,6 +529,7 @@ impl Message {
             Self::Answer(answer) => answer.write(to),
             Self::Standing(standing) => standing.write(to),
             Self::Leap(planned) => planned.write(to),
+            Self::Happened(happening) => happening.write(to),
             Self::CounterPage { role } => to.put(&[role.number(), 0, 0, 0]),
             Self::Confined { role, confined } => {
                 to.put(&[role.number(), 0]);

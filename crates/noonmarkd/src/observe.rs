@@ -19,8 +19,8 @@ use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
 use crate::message::{
-    Certificate, Confined, Epochs, Listening, Message, Part, Parts, Phase, RoleState, Subject,
-    Taken,
+    Certificate, Confined, Epochs, Event, Happening, Listening, Message, Part, Parts, Phase,
+    RoleState, Subject, Taken,
 };
 use crate::role::Role;
 use crate::sources::report::{REPORT_WORDS, Report};
@@ -41,7 +41,8 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     station.confine(&Kept::default())?;
     let rules = &station.settings.clock;
     let (mode, leap_rule, max_distance) = (rules.mode, rules.leap, rules.max_distance);
-    let mut known = Known { mode, leap_rule, max_distance, ..Known::default() };
+    let receive_buffer = station.settings.overload.receive_buffer;
+    let mut known = Known { mode, leap_rule, max_distance, receive_buffer, ..Known::default() };
     let mut collected = Collected::default();
     let listener = loop {
         match station.wait()? {
@@ -117,6 +118,8 @@ struct Known {
     mode: ClockMode,
     leap_rule: LeapRule,
     max_distance: Duration,
+    /// What it asks for each UDP socket.
+    receive_buffer: u32,
     /// When the launcher last said something.
     heard: Mono,
     started: Option<UnixTime>,
@@ -129,6 +132,8 @@ struct Known {
     roles: Vec<RoleState>,
     /// What each role has given up.
     confined: Vec<(Role, Confined)>,
+    /// The last of each kind of what happened to machine and clock.
+    happenings: Vec<Happening>,
     epochs: Option<Epochs>,
     clock: Option<StateReader>,
     bequest: Option<StateReader>,
@@ -143,6 +148,7 @@ impl Default for Known {
             mode: ClockMode::Off,
             leap_rule: LeapRule::Kernel,
             max_distance: Duration::MAX,
+            receive_buffer: 0,
             heard: Mono(0),
             started: None,
             ready: false,
@@ -153,6 +159,7 @@ impl Default for Known {
             listening: Vec::new(),
             roles: Vec::new(),
             confined: Vec::new(),
+            happenings: Vec::new(),
             epochs: None,
             clock: None,
             bequest: None,
@@ -194,6 +201,10 @@ impl Known {
             Message::Confined { role, confined } => {
                 self.confined.retain(|(known, _)| *known != role);
                 self.confined.push((role, confined));
+            }
+            Message::Happened(happening) => {
+                self.happenings.retain(|known| known.event != happening.event);
+                self.happenings.push(happening);
             }
             Message::Certificate(certificate) => self.certificate_says = Some(certificate),
             Message::Epochs(epochs) => self.epochs = Some(epochs),
@@ -239,7 +250,11 @@ impl Known {
                 replaceable: replaceable(taken),
                 facts: self.certificate_says.as_ref().map(|says| facts(says, time)),
             }),
-            listening: self.listening.iter().map(address).collect(),
+            listening: self
+                .listening
+                .iter()
+                .map(|listening| address(listening, self.receive_buffer))
+                .collect(),
             tracking: report.as_ref().map(|report| {
                 tracking::tracking(report, self.mode, now, time)
                     .within(self.max_distance)
@@ -256,6 +271,10 @@ impl Known {
                 next_rotation: epochs.next_turn.to_string(),
                 overdue: time - epochs.next_turn > OVERDUE_AFTER,
             }),
+            machine: status::Machine {
+                restored: self.happening(Event::Restored, now),
+                meddled: self.happening(Event::Meddled, now),
+            },
             roles: self
                 .roles
                 .iter()
@@ -273,6 +292,17 @@ impl Known {
                 ke: sums(self.ke.as_ref(), &KeCounter::ALL.map(KeCounter::name)),
             },
         }
+    }
+
+    /// What happened of a kind, last.
+    fn happening(&self, event: Event, now: Mono) -> Option<status::Happening> {
+        let last = self.happenings.iter().find(|known| known.event == event)?;
+        Some(status::Happening {
+            count: last.count,
+            time: last.time.to_string(),
+            seconds_ago: now.since(last.at).as_secs_f64(),
+            facts: last.facts.as_str().to_owned(),
+        })
     }
 
     /// What a role has given up, while there is a process of it.
@@ -418,9 +448,12 @@ fn facts(says: &Certificate, time: UnixTime) -> CertificateFacts {
     }
 }
 
-fn address(listening: &Listening) -> Address {
+fn address(listening: &Listening, wanted: u32) -> Address {
     let interface = listening.interface.as_str();
+    let is_set = listening.receive_buffer > 0;
     Address {
+        receive_buffer_bytes: is_set.then_some(listening.receive_buffer),
+        receive_buffer_wanted_bytes: is_set.then_some(wanted),
         protocol: listening.protocol.name(),
         address: listening.address.to_string(),
         interface: (!interface.is_empty()).then(|| interface.to_owned()),
@@ -480,6 +513,7 @@ mod tests {
                 count,
                 protocol: Protocol::Ntp,
                 address,
+                receive_buffer: 425_984,
                 interface: Text::default(),
             };
             learn(&mut known, Message::Listening(listening), None);
@@ -521,6 +555,7 @@ mod tests {
                 Some(1),
                 "a new list replaces the old"
             );
+            assert_eq!(value["listening"][0]["receive_buffer_bytes"], 425_984);
             assert_eq!(value["roles"][0]["restarts"], 1);
             assert_eq!(value["roles"][0]["last_end"], "signal 9");
             assert_eq!(value["roles"][0]["last_end_time"], time(3).to_string());

@@ -35,6 +35,8 @@ pub struct Document {
     pub sources: Vec<Source>,
     /// Where the ratchet of cookie keys stands.
     pub cookies: Option<Cookies>,
+    /// What happened to the machine and its clock without our doing.
+    pub machine: Machine,
     /// The launcher and its roles.
     pub roles: Vec<Process>,
     /// By role.
@@ -115,6 +117,10 @@ pub struct Address {
     pub address: String,
     /// The device it is bound to.
     pub interface: Option<String>,
+    /// Octets of datagrams the kernel holds for each of its sockets.
+    pub receive_buffer_bytes: Option<u32>,
+    /// What the configuration asks for.
+    pub receive_buffer_wanted_bytes: Option<u32>,
 }
 
 /// A leap second that comes, or is being smeared.
@@ -381,6 +387,28 @@ pub struct Cookies {
     pub next_rotation: String,
     /// The epoch is over and there are no keys for the next: they cannot be stored.
     pub overdue: bool,
+}
+
+/// What happened to the machine and its clock without our doing, since the daemon started.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// It turned out to be a copy, was restored, or did not run for a while.
+    pub restored: Option<Happening>,
+    /// Somebody else set or steered its clock.
+    pub meddled: Option<Happening>,
+}
+
+/// Something that happened, the last time it did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Happening {
+    /// How often so far.
+    pub count: u32,
+    /// When it last did, by the machine's clock.
+    pub time: String,
+    /// How long ago that was, whatever the machine's clock has done since.
+    pub seconds_ago: f64,
+    /// What is known of the last time, as a sentence.
+    pub facts: String,
 }
 
 /// A process of the daemon.

@@ -10,19 +10,20 @@ use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
 use noonmark_config::Settings;
+use noonmark_os::generation::{Sign, Witness};
 use noonmark_os::page::{StatePage, StateReader};
 use noonmark_os::random::RandomPool;
 use noonmark_os::store::{DiskFolder, LockError, Store};
 use noonmark_os::{clock, pair, sealed};
 use noonmark_packet::Leap;
 use noonmark_server::CLOCK_WORDS;
-use noonmark_units::Mono;
+use noonmark_units::{Mono, Span};
 
 use crate::confinement::{self, Kept};
 use crate::exit::{Failure, Status};
 use crate::launcher::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use crate::link::{Incoming, Link, LinkError};
-use crate::message::{Answer, Message, PlannedLeap};
+use crate::message::{Answer, Event, Happening, Message, PlannedLeap, Text};
 use crate::role::Role;
 use crate::station::{Ending, Station};
 
@@ -33,6 +34,7 @@ mod hostile;
 mod kept;
 mod leap;
 mod machine;
+mod readback;
 mod ring;
 mod served;
 
@@ -53,9 +55,10 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     // Before the state folder is opened: a disk that does not answer is what a warden hangs at.
     station.show_pulse(0)?;
     let folder = open_folder(&station.settings)?;
+    let witness = Witness::open();
     station.confine(&Kept { folder: Some(folder.descriptor()), ..Kept::default() })?;
     let left = bequest(station)?;
-    let mut warden = Warden::new(station, folder, left)?;
+    let mut warden = Warden::new(station, folder, left, witness)?;
     station.tell(&Message::ClockPage, &[warden.page.descriptor()])?;
     station.tell(&Message::Bequest, &[warden.notes.descriptor()])?;
     if let Some(ring) = &warden.ring {
@@ -94,11 +97,24 @@ struct Warden {
     sources: Option<Link>,
     /// NTS keys of before, for the first who asks.
     client_keys: Option<OwnedFd>,
+    /// Who says that this is another machine.
+    witness: Witness,
+    /// What was last logged of other hands on the clock, and when.
+    meddled: Option<(String, Mono)>,
     next_look: Mono,
 }
 
 impl Warden {
-    fn new(station: &Station, folder: DiskFolder, left: Option<Bequest>) -> Result<Self, Failure> {
+    fn new(
+        station: &Station,
+        folder: DiskFolder,
+        left: Option<Bequest>,
+        witness: Witness,
+    ) -> Result<Self, Failure> {
+        tracing::debug!(
+            witnesses = witness.names().join(", "),
+            "a copy of this machine is noticed by these, beside its clocks"
+        );
         let settings = &station.settings;
         if let Some(mode) = folder.open_to_others() {
             let (folder, mode) = (folder.path().display(), format!("{mode:04o}"));
@@ -136,6 +152,8 @@ impl Warden {
             notes: page(c"noonmark-bequest", BEQUEST_WORDS)?,
             sources: None,
             client_keys,
+            witness,
+            meddled: None,
             next_look: Mono(0),
         };
         warden.show();
@@ -150,12 +168,15 @@ impl Warden {
             let until = deadline.min(self.next_look).min(leap).since(now).min(LOOK_EVERY);
             let jumps = self.helm.as_ref().and_then(Helm::jumps);
             let link = self.sources.as_ref().map(AsFd::as_fd);
-            let heard = station.sleep(&link.into_iter().chain(jumps).collect::<Vec<_>>(), until)?;
-            // Before anybody asks for a step because of it.
-            if let Some(helm) = &mut self.helm {
-                helm.look_for_jumps();
-            }
+            let watched = link.into_iter().chain(jumps).chain(self.witness.descriptors());
+            let heard = station.sleep(&watched.collect::<Vec<_>>(), until)?;
             let is_spoken_to = self.sources.is_some() && heard.first() == Some(&true);
+            // Before anything else is done with what was known.
+            if let Some(sign) = self.witness.look() {
+                self.begin_anew(sign, station)?;
+            }
+            // Before anybody asks for a step because of it.
+            self.look_for_jumps(station)?;
             while let Some(Incoming { message, descriptors }) = station.poll()? {
                 match message {
                     Message::Partner => self.meet(descriptors)?,
@@ -179,8 +200,64 @@ impl Warden {
         }
     }
 
+    /// This is another machine than before. Whoever has random octets or unused cookies of before is ended by the launcher, and nothing
+    /// that was known of the clock counts.
+    fn begin_anew(&mut self, sign: Sign, station: &Station) -> Result<(), Ending> {
+        let facts = sign.to_string();
+        tracing::warn!(
+            facts,
+            "this machine is not the one it was: cookies and what was known of the clock are dropped, random numbers are drawn anew"
+        );
+        // Its last word would be of before, and so would the cookies it leaves.
+        self.lose();
+        self.client_keys = None;
+        if let Some(ring) = &mut self.ring {
+            let pool =
+                RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
+            ring.draw_from(pool);
+        }
+        self.served.forget();
+        if let Some(helm) = &mut self.helm {
+            helm.handle_restored();
+        }
+        self.show();
+        happened(station, Event::Restored, &facts)
+    }
+
+    /// Looks whether somebody else stepped the clock.
+    fn look_for_jumps(&mut self, station: &Station) -> Result<(), Ending> {
+        let seen = self.helm.as_mut().and_then(Helm::look_for_jumps);
+        match seen.filter(|seen| seen.stepped != Span::ZERO) {
+            Some(seen) => {
+                let facts = format!("the clock was set by {}", seen.stepped);
+                happened(station, Event::Meddled, &facts)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Looks whether somebody else steers the clock.
+    fn look_for_other_hands(&mut self, station: &Station) -> Result<(), Ending> {
+        let Some(helm) = &mut self.helm else { return Ok(()) };
+        let differences = helm.read_back(&mut self.store);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let rate = helm.rate();
+        let facts = differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let now = clock::monotonic();
+        let is_old = |(said, at): &(String, Mono)| *said == facts && now.since(*at) < SAID_EVERY;
+        if !self.meddled.as_ref().is_some_and(is_old) {
+            tracing::warn!(facts, "somebody else steers the clock; it is put right");
+            self.meddled = Some((facts.clone(), now));
+        }
+        self.say(&Message::Answer(Answer { number: 0, outcome: Ok(rate) }), None);
+        happened(station, Event::Meddled, &facts)
+    }
+
     /// What is done every second.
     fn look(&mut self, station: &Station) -> Result<(), Ending> {
+        self.look_for_other_hands(station)?;
         self.show();
         if let Some(ring) = &mut self.ring
             && ring.turn(&mut self.store, clock::realtime())
@@ -358,6 +435,13 @@ impl Warden {
     }
 }
 
+/// Lets the world know.
+fn happened(station: &Station, event: Event, facts: &str) -> Result<(), Ending> {
+    let (time, at) = (clock::realtime(), clock::monotonic());
+    let happening = Happening { event, count: 0, time, at, facts: Text::new(facts) };
+    station.tell(&Message::Happened(happening), &[])
+}
+
 /// Takes the stored keys and cookies out of the store: a cookie is used once, whatever happens.
 fn take_client_keys(store: &mut Store<DiskFolder>) -> Option<OwnedFd> {
     let taken = CLIENT_KEYS.take(store);
@@ -407,6 +491,8 @@ fn open_folder(settings: &Settings) -> Result<DiskFolder, Failure> {
 const LONGEST_KEYS: usize = 1 << 20;
 /// How often the clock page is renewed and the ring is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the same is said of other hands on the clock.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 /// Messages taken before something else has its turn.
 const MOST_AT_ONCE: u32 = 16;
 /// How long the role that asks the sources may take to leave its cookies.

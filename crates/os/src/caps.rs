@@ -85,6 +85,8 @@ pub enum Capability {
     SetPcap = 8,
     /// Bind ports below 1024.
     NetBindService = 10,
+    /// Let a socket hold more than others may.
+    NetAdmin = 12,
     /// Bind a socket to a device.
     NetRaw = 13,
     /// Lock memory.

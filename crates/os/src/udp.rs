@@ -14,17 +14,19 @@
 
 mod control;
 mod ring;
+mod sieve;
 mod stamp;
 mod wait;
 
 pub use ring::{Arrival, Local, Outgoing, Ring, Sent};
+pub use sieve::{SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO, Sieve, dropped};
 pub use stamp::{Departure, Stamped, departure, receive_stamped, stamp_both_ways};
 pub use wait::{Bell, Watch};
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::c_int;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -62,21 +64,10 @@ impl Listener {
         let domain = Domain::for_address(self.address);
         let kind = Type::DGRAM.nonblocking().cloexec();
         let socket = Socket::new(domain, kind, Some(Protocol::UDP)).map_err(failed("socket"))?;
-        let tos = u32::from(self.dscp & 0x3f) << 2;
-        if self.address.is_ipv4() {
-            set(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1).map_err(failed("IP_PKTINFO"))?;
-            set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
-                .map_err(failed("IP_MTU_DISCOVER"))?;
-            socket.set_tos_v4(tos).map_err(failed("IP_TOS"))?;
-        } else {
+        if self.address.is_ipv6() {
             socket.set_only_v6(true).map_err(failed("IPV6_V6ONLY"))?;
-            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
-                .map_err(failed("IPV6_RECVPKTINFO"))?;
-            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)
-                .map_err(failed("IPV6_MTU_DISCOVER"))?;
-            socket.set_tclass_v6(tos).map_err(failed("IPV6_TCLASS"))?;
         }
-        set(&socket, libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1).map_err(failed("SO_TIMESTAMPNS"))?;
+        self.furnish(&socket)?;
         if let Some(interface) = &self.interface {
             socket.bind_device(Some(interface.as_bytes())).map_err(failed("SO_BINDTODEVICE"))?;
         }
@@ -92,10 +83,43 @@ impl Listener {
             }
             _ => {}
         }
-        // The kernel may grant less (`net.core.rmem_max`); a shorter queue is then all we can have.
-        let _ = socket.set_recv_buffer_size(RECEIVE_QUEUE);
         socket.bind(&self.address.into()).map_err(failed("bind"))?;
         Ok(socket.into())
+    }
+
+    /// Makes another descriptor of a socket that somebody else has bound to this address and interface, with everything that
+    /// can still be set as [`Listener::open`] sets it.
+    ///
+    /// # Errors
+    /// The step that failed, with the address it was for.
+    pub fn adopt(&self, bound: &OwnedFd) -> Result<OwnedFd, OpenError> {
+        let copy = bound.try_clone().map_err(|source| self.failed("dup", source))?;
+        let socket = Socket::from(copy);
+        socket.set_nonblocking(true).map_err(|source| self.failed("O_NONBLOCK", source))?;
+        self.furnish(&socket)?;
+        Ok(socket.into())
+    }
+
+    /// Sets what may be set at any time.
+    fn furnish(&self, socket: &Socket) -> Result<(), OpenError> {
+        let failed = |step| move |source| self.failed(step, source);
+        let tos = u32::from(self.dscp & 0x3f) << 2;
+        if self.address.is_ipv4() {
+            set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1).map_err(failed("IP_PKTINFO"))?;
+            set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
+                .map_err(failed("IP_MTU_DISCOVER"))?;
+            socket.set_tos_v4(tos).map_err(failed("IP_TOS"))?;
+        } else {
+            set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
+                .map_err(failed("IPV6_RECVPKTINFO"))?;
+            set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)
+                .map_err(failed("IPV6_MTU_DISCOVER"))?;
+            socket.set_tclass_v6(tos).map_err(failed("IPV6_TCLASS"))?;
+        }
+        set(socket, libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1).map_err(failed("SO_TIMESTAMPNS"))?;
+        // The kernel may grant less (`net.core.rmem_max`); a shorter queue is then all we can have.
+        let _ = socket.set_recv_buffer_size(RECEIVE_QUEUE);
+        Ok(())
     }
 }
 
@@ -106,6 +130,28 @@ impl Listener {
 pub fn bound_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let socket = socket2::SockRef::from(socket);
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+}
+
+/// Lets the kernel hold so many octets of datagrams for a socket that nobody has read yet, and as many again for what it notes of them itself;
+/// `net.core.rmem_max` bounds it where `CAP_NET_ADMIN` is missing. Returns for how many it is now.
+///
+/// # Errors
+/// What the kernel answers; not that it allows less.
+pub fn set_receive_buffer(socket: BorrowedFd<'_>, octets: u32) -> io::Result<u32> {
+    let wanted = c_int::try_from(octets).unwrap_or(c_int::MAX / 2).min(c_int::MAX / 2);
+    // Who may not go beyond the limit does not take away what somebody else has granted beyond it.
+    if set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, wanted).is_err()
+        && receive_buffer(socket)? < octets
+    {
+        set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, wanted)?;
+    }
+    receive_buffer(socket)
+}
+
+fn receive_buffer(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // The kernel says what it holds, with what it notes itself.
+    let held = socket2::SockRef::from(&socket).recv_buffer_size()?;
+    Ok(u32::try_from(held / 2).unwrap_or(u32::MAX))
 }
 
 /// A socket that could not be opened: at which step, for which address, and why.
@@ -234,6 +280,16 @@ mod tests {
     fn an_address_that_does_not_exist_yet_can_be_bound() {
         listener("192.0.2.77:0").open().expect("IP_FREEBIND");
         listener("[2001:db8::77]:0").open().expect("IPV6_FREEBIND");
+    }
+
+    #[test]
+    fn a_receive_buffer_is_as_large_as_the_kernel_allows() {
+        let socket = listener("127.0.0.1:0").open().unwrap();
+        let text = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        let most: u32 = text.trim().parse().unwrap();
+        assert_eq!(set_receive_buffer(socket.as_fd(), 100_000).unwrap(), 100_000);
+        let got = set_receive_buffer(socket.as_fd(), most + 4096).unwrap();
+        assert!([most, most + 4096].contains(&got), "{got} of {most}");
     }
 
     #[test]

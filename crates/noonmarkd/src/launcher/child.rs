@@ -284,6 +284,14 @@ impl RoleProcess {
         }
     }
 
+    /// Ends the process at once and without a word, which counts as asked for; one that waits to be started goes on waiting.
+    pub fn dismiss_at_once(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.dismissed = true;
+            running.kill();
+        }
+    }
+
     /// Ends the process at once.
     pub fn kill(&mut self) {
         if let Some(running) = &mut self.running {

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use noonmark_config::{ClockMode, Loaded, Nts, Report, Settings};
+use noonmark_os::passed::Passed;
 use noonmark_os::{caps, clock};
 
 use super::identity::SealedIdentity;
@@ -30,10 +31,10 @@ pub struct InForce {
 impl InForce {
     /// Opens everything for the first time. Whoever started us may have seen a launcher die whose roles have not quite left yet,
     /// so what is taken gets a moment to become free.
-    pub fn open_first(loaded: &Loaded) -> Result<Self, Failure> {
+    pub fn open_first(loaded: &Loaded, passed: &[Passed]) -> Result<Self, Failure> {
         let deadline = clock::monotonic() + PREDECESSOR_LEAVES_WITHIN;
         loop {
-            match Self::open(loaded, None) {
+            match Self::open(loaded, None, passed) {
                 Err(Failure { status: Status::AddressTaken | Status::AlreadyRunning, .. })
                     if clock::monotonic() < deadline =>
                 {
@@ -44,8 +45,12 @@ impl InForce {
         }
     }
 
-    /// Opens everything `loaded` asks for, taking sockets over from `before`.
-    pub fn open(loaded: &Loaded, before: Option<&Self>) -> Result<Self, Failure> {
+    /// Opens everything `loaded` asks for, taking sockets over from `before` and from `passed`.
+    pub fn open(
+        loaded: &Loaded,
+        before: Option<&Self>,
+        passed: &[Passed],
+    ) -> Result<Self, Failure> {
         let settings = loaded.settings.clone();
         ke::check(&settings)?;
         check_right(&settings)?;
@@ -59,7 +64,7 @@ impl InForce {
         };
         let sealed = configuration::seal(&loaded.origin, &loaded.text)
             .map_err(Failure::while_doing(Status::System, "handing the configuration on"))?;
-        let sockets = Sockets::open(&settings, before.map(|before| &before.sockets))?;
+        let sockets = Sockets::open(&settings, before.map(|before| &before.sockets), passed)?;
         Ok(Self { settings, sealed, sockets, identity, authorities })
     }
 
@@ -94,11 +99,16 @@ impl InForce {
                         Role::Ntp => {
                             served
                                 || old.rate_limit != new.rate_limit
+                                || old.overload != new.overload
                                 || old.nts.is_some() != new.nts.is_some()
                         }
                         // Key establishment tells clients where NTP is served, and admits by the same rules.
                         Role::Ke => served || old.nts != new.nts,
-                        Role::Observe => old.status != new.status || old.clock != new.clock,
+                        Role::Observe => {
+                            old.status != new.status
+                                || old.clock != new.clock
+                                || old.overload != new.overload
+                        }
                         // What it asks and by which rules it takes over while it works.
                         Role::Sources => {
                             old.asks_sources() != new.asks_sources()

@@ -1,6 +1,9 @@
 //! Every socket of the daemon: bound by the launcher before any role starts, kept while roles come and go.
 //!
 //! Datagrams and connections that arrive while a role is being started again wait in these sockets.
+//!
+//! A service manager may have bound some of them ([`Passed`]). Those are used for the addresses of the configuration that they
+//! are for; one that the configuration has no use for is refused, because nobody would answer who asks there.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use noonmark_config::{SOCKETS_MAX, Settings};
+use noonmark_os::passed::{Passed, Transport};
 use noonmark_os::tcp;
 use noonmark_os::udp;
 use noonmark_server::frontend;
@@ -20,6 +24,8 @@ use crate::message::{Listening, Protocol, Text};
 /// All sockets of one configuration.
 pub struct Sockets {
     ntp: frontend::Sockets,
+    /// Octets of datagrams the kernel holds for each UDP socket, the least of them.
+    receive_buffer: u32,
     ke: Vec<KeAddress>,
     status: StatusSocket,
 }
@@ -37,11 +43,16 @@ struct StatusSocket {
 
 impl Sockets {
     /// Opens what `settings` ask for. Sockets of `before` that are asked for again are taken over as they are, with what waits
-    /// in them; `before` itself is left whole, so nothing is lost if this fails.
+    /// in them; `before` itself is left whole, so nothing is lost if this fails. What `passed` has is not opened.
     ///
     /// # Errors
-    /// [`Status::AddressTaken`], [`Status::Permission`], [`Status::AlreadyRunning`] for the status socket, or [`Status::System`].
-    pub fn open(settings: &Settings, before: Option<&Self>) -> Result<Self, Failure> {
+    /// [`Status::AddressTaken`], [`Status::Permission`], [`Status::AlreadyRunning`] for the status socket,
+    /// [`Status::Configuration`] for a passed socket that `settings` do not ask for, or [`Status::System`].
+    pub fn open(
+        settings: &Settings,
+        before: Option<&Self>,
+        passed: &[Passed],
+    ) -> Result<Self, Failure> {
         let threads = settings.server.threads.or_else(|| std::thread::available_parallelism().ok());
         let threads = threads.map_or(1, usize::from);
         let places = settings.server.listen.len() * settings.server.interfaces.len().max(1);
@@ -52,6 +63,7 @@ impl Sockets {
             );
             return Err(Failure::new(Status::Configuration, reason));
         }
+        refuse_unwanted(passed, settings, threads)?;
         let old =
             before.map(|before| &before.status).filter(|old| old.path == settings.status.socket);
         // Before any port is tried: that another noonmarkd runs is a better answer than that its port is taken.
@@ -69,17 +81,23 @@ impl Sockets {
             dscp: settings.server.dscp.get(),
             threads,
         };
-        let ntp = frontend::Sockets::open(&wanted, before.map(|before| &before.ntp)).map_err(
-            |error| refused(&error.source, "UDP", error.address, error.interface.as_deref()),
-        )?;
+        let ntp = frontend::Sockets::open_among(&wanted, before.map(|before| &before.ntp), passed)
+            .map_err(|error| {
+                refused(&error.source, "UDP", error.address, error.interface.as_deref())
+            })?;
+        let receive_buffer = widen(&ntp, settings.overload.receive_buffer)?;
         let mut ke: Vec<KeAddress> = Vec::new();
         for wanted in settings.nts.iter().flat_map(|nts| &nts.listen) {
             let place = place_among(&ke, |other| other.wanted == *wanted);
             let old = before.and_then(|before| nth(&before.ke, |old| old.wanted == *wanted, place));
-            ke.push(KeAddress::open(*wanted, old)?);
+            let bound_for_us = passed.iter().find(|one| is_for_ke(one, *wanted));
+            ke.push(match bound_for_us {
+                Some(passed) => KeAddress::adopt(passed)?,
+                None => KeAddress::open(*wanted, old)?,
+            });
         }
         let status = StatusSocket::open(&settings.status.socket, old)?;
-        Ok(Self { ntp, ke, status })
+        Ok(Self { ntp, receive_buffer, ke, status })
     }
 
     /// The UDP sockets: for the first thread one of each address, then for the second, and so on.
@@ -104,18 +122,20 @@ impl Sockets {
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
         let ntp = self.ntp.bound().map(|(address, interface)| {
-            (Protocol::Ntp, address, Text::new(interface.unwrap_or_default()))
+            let interface = Text::new(interface.unwrap_or_default());
+            (Protocol::Ntp, address, self.receive_buffer, interface)
         });
-        let ke = self.ke.iter().map(|address| (Protocol::Ke, address.bound, Text::default()));
+        let ke = self.ke.iter().map(|address| (Protocol::Ke, address.bound, 0, Text::default()));
         let all: Vec<_> = ntp.chain(ke).collect();
         let count = u16::try_from(all.len()).unwrap_or(u16::MAX);
         (0..count)
             .zip(all)
-            .map(|(index, (protocol, address, interface))| Listening {
+            .map(|(index, (protocol, address, receive_buffer, interface))| Listening {
                 index,
                 count,
                 protocol,
                 address,
+                receive_buffer,
                 interface,
             })
             .collect()
@@ -130,6 +150,22 @@ impl Sockets {
     }
 }
 
+/// Lets the kernel hold so much for each socket, or what it allows; returns the least of that.
+fn widen(sockets: &frontend::Sockets, wanted: u32) -> Result<u32, Failure> {
+    let got = sockets.descriptors().into_iter().try_fold(u32::MAX, |least, socket| {
+        udp::set_receive_buffer(socket, wanted).map(|got| got.min(least))
+    });
+    let got = got.map_err(system("SO_RCVBUF"))?;
+    if got < wanted {
+        tracing::info!(
+            octets = got,
+            wanted,
+            "datagrams wait in less memory than [overload] receive-buffer asks for; it takes CAP_NET_ADMIN at the start, or net.core.rmem_max"
+        );
+    }
+    Ok(got)
+}
+
 /// How many like it are there already: configurations may ask for "any free port" twice.
 fn place_among<T>(others: &[T], like: impl Fn(&T) -> bool) -> usize {
     others.iter().filter(|other| like(other)).count()
@@ -139,7 +175,58 @@ fn nth<T>(all: &[T], like: impl Fn(&T) -> bool, place: usize) -> Option<&T> {
     all.iter().filter(|one| like(one)).nth(place)
 }
 
+/// Sees to it that somebody answers at every socket that was bound for us.
+fn refuse_unwanted(passed: &[Passed], settings: &Settings, threads: usize) -> Result<(), Failure> {
+    for one in passed {
+        let is_the_same = |other: &&Passed| {
+            (other.transport, other.address, &other.interface)
+                == (one.transport, one.address, &one.interface)
+        };
+        let (like_it, most, keys) = match one.transport {
+            Transport::Udp => {
+                (is_for_ntp(one, settings), threads, "[server] listen and interfaces")
+            }
+            Transport::Tcp => {
+                let mut wanted = settings.nts.iter().flat_map(|nts| &nts.listen);
+                (wanted.any(|wanted| is_for_ke(one, *wanted)), 1, "[nts] listen")
+            }
+        };
+        let problem = if !like_it {
+            format!("which {keys} do not ask for, so nobody would answer there")
+        } else if passed.iter().filter(is_the_same).count() > most {
+            format!(
+                "more than {most} times, one for each thread, so nobody would answer at the rest"
+            )
+        } else {
+            continue;
+        };
+        let reason = format_args!(
+            "the service manager passed {one}, {problem}; what it binds (noonmarkd.socket) and the configuration must agree"
+        );
+        return Err(Failure::new(Status::Configuration, reason));
+    }
+    Ok(())
+}
+
+fn is_for_ntp(passed: &Passed, settings: &Settings) -> bool {
+    let server = &settings.server;
+    let is_its_device = match &passed.interface {
+        None => server.interfaces.is_empty(),
+        Some(device) => server.interfaces.iter().any(|name| name.as_str() == device),
+    };
+    is_its_device && server.listen.contains(&passed.address)
+}
+
+fn is_for_ke(passed: &Passed, wanted: SocketAddr) -> bool {
+    passed.transport == Transport::Tcp && passed.address == wanted && passed.interface.is_none()
+}
+
 impl KeAddress {
+    fn adopt(passed: &Passed) -> Result<Self, Failure> {
+        let socket = passed.socket.try_clone().map_err(system("descriptors"))?;
+        Ok(Self { wanted: passed.address, bound: passed.address, socket })
+    }
+
     fn open(wanted: SocketAddr, old: Option<&Self>) -> Result<Self, Failure> {
         if let Some(old) = old {
             let socket = old.socket.try_clone().map_err(system("descriptors"))?;
@@ -249,6 +336,10 @@ mod tests {
             .unwrap_or_else(|report| panic!("{report}"))
     }
 
+    fn open(settings: &Settings, before: Option<&Sockets>) -> Result<Sockets, Failure> {
+        Sockets::open(settings, before, &[])
+    }
+
     fn folder(name: &str) -> PathBuf {
         let path =
             std::env::temp_dir().join(format!("noonmark-sockets-{name}-{}", std::process::id()));
@@ -265,14 +356,12 @@ mod tests {
     fn addresses_asked_for_again_are_kept_and_others_change() {
         let folder = folder("kept");
         let any = "\"127.0.0.1:0\"";
-        let first = Sockets::open(&settings(&folder, &format!("{any}, {any}"), any, 2), None)
-            .expect("free");
+        let first = open(&settings(&folder, &format!("{any}, {any}"), any, 2), None).expect("free");
         let (ntp, ke) = (addresses(&first, Protocol::Ntp), addresses(&first, Protocol::Ke));
         assert_eq!((ntp.len(), ke.len(), first.ntp().len()), (2, 1, 4));
         assert!(ntp[0] != ntp[1] && ntp.iter().all(|address| address.port() != 0));
         let all = format!("{any}, {any}, {any}");
-        let second =
-            Sockets::open(&settings(&folder, &all, "\"[::1]:0\"", 1), Some(&first)).expect("free");
+        let second = open(&settings(&folder, &all, "\"[::1]:0\"", 1), Some(&first)).expect("free");
         assert_eq!(addresses(&second, Protocol::Ntp)[..2], ntp);
         assert_ne!(addresses(&second, Protocol::Ke), ke);
         assert_eq!(second.ntp().len(), 3);
@@ -284,12 +373,57 @@ mod tests {
         std::fs::remove_dir_all(&folder).expect("ours");
     }
 
+    fn passed(transport: Transport, socket: OwnedFd) -> Passed {
+        let address = udp::bound_address(&socket).expect("bound");
+        Passed { name: "noonmarkd.socket".to_owned(), transport, address, interface: None, socket }
+    }
+
+    #[test]
+    fn sockets_of_a_service_manager_are_used_also_after_a_reload() {
+        let folder = folder("passed");
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("free");
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
+        let all = [passed(Transport::Udp, udp.into()), passed(Transport::Tcp, tcp.into())];
+        let [ntp, ke] = [0, 1].map(|one: usize| format!("\"{}\"", all[one].address));
+        // Nobody else could bind them again.
+        let wanted = settings(&folder, &format!("{ntp}, \"[::1]:0\""), &ke, 2);
+        assert_eq!(open(&wanted, None).err().expect("taken").status, Status::AddressTaken);
+        let first = Sockets::open(&wanted, None, &all).expect("bound for us");
+        assert_eq!(addresses(&first, Protocol::Ntp)[0], all[0].address);
+        assert_eq!(addresses(&first, Protocol::Ke), [all[1].address]);
+        let more = settings(&folder, &ntp, &ke, 3);
+        let second = Sockets::open(&more, Some(&first), &all).expect("kept");
+        assert_eq!((second.ntp().len(), second.ke().len()), (3, 1));
+        first.close(Some(&second));
+
+        let any = "\"127.0.0.1:0\"";
+        let check = |listen: &str, ke: &str, all: &[Passed], expected: &str| {
+            let failure = Sockets::open(&settings(&folder, listen, ke, 1), Some(&second), all);
+            let failure = failure.err().expect("not what was bound");
+            assert_eq!(failure.status, Status::Configuration);
+            assert!(failure.reason.contains(expected), "{failure}");
+        };
+        let (udp, tcp) = (all[0].to_string(), all[1].to_string());
+        check(
+            any,
+            &ke,
+            &all,
+            &format!("passed {udp}, which [server] listen and interfaces do not"),
+        );
+        check(&ntp, any, &all, &format!("passed {tcp}, which [nts] listen do not"));
+        let again = all[0].socket.try_clone().expect("descriptors");
+        let [one, other] = all;
+        check(&ntp, &ke, &[one, other, passed(Transport::Udp, again)], "more than 1 times");
+        second.close(None);
+        std::fs::remove_dir_all(&folder).expect("ours");
+    }
+
     #[test]
     fn free_port_is_the_same_for_both_families_if_it_can_be() {
         let folder = folder("families");
         let both = settings(&folder, "\"127.0.0.1:0\", \"[::1]:0\"", "\"127.0.0.1:0\"", 1);
         let agree = (0..5).any(|_| {
-            let sockets = Sockets::open(&both, None).expect("free");
+            let sockets = open(&both, None).expect("free");
             let ports =
                 addresses(&sockets, Protocol::Ntp).iter().map(SocketAddr::port).collect::<Vec<_>>();
             sockets.close(None);
@@ -303,13 +437,12 @@ mod tests {
     fn taken_addresses_are_named() {
         let (folder, elsewhere) = (folder("taken"), folder("taken-too"));
         let first =
-            Sockets::open(&settings(&folder, "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", 2), None)
-                .expect("free");
+            open(&settings(&folder, "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", 2), None).expect("free");
         let ntp = addresses(&first, Protocol::Ntp)[0];
         let ke = addresses(&first, Protocol::Ke)[0];
         let check = |listen: String, ke: String, expected: String| {
             let wanted = settings(&elsewhere, &listen, &ke, 1);
-            let failure = Sockets::open(&wanted, None).err().expect("taken");
+            let failure = open(&wanted, None).err().expect("taken");
             assert_eq!((failure.status, failure.reason), (Status::AddressTaken, expected));
         };
         check(
@@ -326,7 +459,7 @@ mod tests {
         );
         // Whoever answers at the status socket is another noonmarkd, whatever else it has taken.
         let same = settings(&folder, &format!("\"{ntp}\""), "\"127.0.0.1:0\"", 1);
-        let failure = Sockets::open(&same, None).err().expect("the status socket is taken");
+        let failure = open(&same, None).err().expect("the status socket is taken");
         assert_eq!(failure.status, Status::AlreadyRunning);
         std::fs::remove_dir_all(&elsewhere).expect("ours");
         first.close(None);

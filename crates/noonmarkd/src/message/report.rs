@@ -104,7 +104,7 @@ impl fmt::Display for End {
 const BAD_CALL: i32 = 31;
 
 /// An address that is served. Body: index (2), count (2), protocol (1: 1 NTP, 2 NTS-KE), family (1: 4 or 6), port (2), address (16, IPv4
-/// in the first 4), scope (4), interface (text, may be empty).
+/// in the first 4), scope (4), receive buffer (4), interface (text, may be empty).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listening {
     /// Place in the list; 0 begins a new list.
@@ -115,6 +115,8 @@ pub struct Listening {
     pub protocol: Protocol,
     /// The address bound.
     pub address: SocketAddr,
+    /// Octets the kernel holds for each of its sockets until they are read; 0 where nobody set it.
+    pub receive_buffer: u32,
     /// The device it is bound to; empty if none.
     pub interface: Text,
 }
@@ -252,7 +254,8 @@ impl Listening {
             }
             _ => return Err(MessageError::Value { what: "address" }),
         };
-        Ok(Self { index, count, protocol, address, interface: from.text()? })
+        let receive_buffer = from.u32()?;
+        Ok(Self { index, count, protocol, address, receive_buffer, interface: from.text()? })
     }
 
     pub(super) fn write(&self, to: &mut Writer) {
@@ -275,6 +278,7 @@ impl Listening {
         to.u16(self.address.port());
         to.put(&octets);
         to.u32(scope);
+        to.u32(self.receive_buffer);
         to.text(&self.interface);
     }
 }

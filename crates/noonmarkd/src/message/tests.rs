@@ -19,6 +19,7 @@ fn samples() -> Vec<Message> {
             count: 2,
             protocol: Protocol::Ke,
             address: address.parse().expect("an address"),
+            receive_buffer: 4 << 20,
             interface: Text::new(interface),
         })
     };
@@ -107,6 +108,8 @@ fn samples() -> Vec<Message> {
                 lacking: Parts::NONE.with(Part::Limits),
             },
         },
+        happened(Event::Restored),
+        happened(Event::Meddled),
         Message::Authorities,
         Message::Renew,
         Message::Bequest,
@@ -114,6 +117,11 @@ fn samples() -> Vec<Message> {
         planned(Some(true)),
         planned(Some(false)),
     ]
+}
+
+fn happened(event: Event) -> Message {
+    let (time, at) = (UnixTime { seconds: -5, nanos: 7 }, Mono(u64::MAX));
+    Message::Happened(Happening { event, count: 3, time, at, facts: Text::new("set by +5 s") })
 }
 
 const MEMORY: Memory =
@@ -173,7 +181,7 @@ fn every_kind_is_read_as_it_was_written() {
         assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
         kinds.insert(message.kind());
     }
-    assert_eq!(kinds, (1..=30).collect(), "a sample of every kind");
+    assert_eq!(kinds, (1..=31).collect(), "a sample of every kind");
 }
 
 #[test]
@@ -261,7 +269,7 @@ fn no_role_may_send_what_is_the_launchers_or_anothers() {
     for (name, senders) in allowed {
         let expected: &[&str] = match name {
             "ready" | "failed" | "pulse" => &["warden", "ntp", "ke", "observe", "sources"],
-            "cookie-keys" | "clock-page" | "bequest" => &["warden"],
+            "cookie-keys" | "clock-page" | "bequest" | "happened" => &["warden"],
             // The sample is of ke's counters.
             "counter-page" | "identity-refused" | "confined" => &["ke"],
             "sources-page" | "done" | "renew" => &["sources"],
@@ -289,7 +297,7 @@ fn no_role_may_send_what_is_the_launchers_or_anothers() {
 proptest! {
     #[test]
     fn any_octets_are_refused_or_written_back_the_same(
-        kind in 0..31_u8,
+        kind in 0..32_u8,
         body in proptest::collection::vec(any::<u8>(), 0..120),
     ) {
         let mut octets = vec![b'N', b'M', VERSION, kind];

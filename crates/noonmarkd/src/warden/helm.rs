@@ -7,11 +7,13 @@ use noonmark_clock::guard::{Facts, Guard, Life, Request, Rules, Steps as GuardSt
 use noonmark_clock::leap::LeapSecond;
 use noonmark_clock::{Adjusted, Adjustment, KernelStatus, Memory, NotAdjusted};
 use noonmark_config::{Clock, ClockMode, Steps};
+use noonmark_os::clock::{Rate, Seen};
 use noonmark_os::store::{Folder, Store};
 use noonmark_units::{Frequency, Mono, Span, UnixTime};
 
 use super::kept::{DRIFT, GUARD};
 use super::machine::Machine;
+use super::readback::{self, Difference, Set};
 use crate::exit::{Failure, Status};
 use crate::message::{Answer, Standing, Welcome, Wish};
 
@@ -118,13 +120,54 @@ impl Helm {
         Ok(())
     }
 
-    /// Looks whether somebody else stepped the clock, or the machine slept. Then it may be stepped as after the start.
-    pub fn look_for_jumps(&mut self) {
-        if let Some(seen) = self.machine.look() {
-            let (by, slept) = (seen.stepped, seen.slept);
-            tracing::warn!(%by, ?slept, "the clock jumped, by somebody else's doing or because the machine slept");
-            self.guard.handle_jump();
+    /// Looks whether somebody else stepped the clock, or the machine slept, and says so. Then it may be stepped as after the start.
+    pub fn look_for_jumps(&mut self) -> Option<Seen> {
+        let seen = self.machine.look()?;
+        let (by, slept) = (seen.stepped, seen.slept);
+        tracing::warn!(%by, ?slept, "the clock jumped, by somebody else's doing or because the machine slept");
+        self.guard.handle_jump();
+        if by != Span::ZERO {
+            // With the step the kernel has forgotten what it was told.
+            self.status = None;
         }
+        Some(seen)
+    }
+
+    /// This is another machine than before: its clock may be stepped as after the start.
+    pub fn handle_restored(&mut self) {
+        self.guard.handle_jump();
+        self.status = None;
+    }
+
+    /// Compares what the kernel does to the clock with what it was told, and puts right what somebody else has changed, as far as the
+    /// guard permits it. What that was; nothing if the clock was left alone. The status is told anew with the next
+    /// [`tell_kernel`](Self::tell_kernel).
+    pub fn read_back<F: Folder>(&mut self, store: &mut Store<F>) -> Vec<Difference> {
+        let (Some(found), Adjustment::Rate(rate)) =
+            (self.machine.discipline(), self.rate.adjustment)
+        else {
+            return Vec::new();
+        };
+        let set = Set { rate: Rate::nearest(rate), status: self.status };
+        let differences = readback::differences(&set, &found);
+        if !differences.is_empty() {
+            self.status = None;
+        }
+        let is_wrong = |one: &Difference| matches!(one, Difference::Rate { .. });
+        if differences.iter().any(is_wrong)
+            && self.move_clock(Adjustment::Rate(rate), Facts::default(), store).is_err()
+        {
+            // What was asked for may not be asked for by us: the clock is calmed, and whoever asked for it will ask again.
+            let calm = self.then.take().map_or(Frequency::ZERO, |(_, rate)| rate);
+            self.do_at_once(Adjustment::Rate(calm.clamp_to(self.max_drift)), store);
+        }
+        differences
+    }
+
+    /// The rate in effect, and since when.
+    #[must_use]
+    pub fn rate(&self) -> Adjusted {
+        self.rate
     }
 
     /// What can be read when [`Helm::look_for_jumps`] wants to be called.
@@ -410,7 +453,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(3600);
 mod tests {
     use super::*;
     use noonmark_clock::{Reading, SystemClock};
-    use noonmark_os::clock::{self, Seen};
+    use noonmark_os::clock;
     use noonmark_os::store::fault::{Fault, FaultyFolder};
     use noonmark_units::Timestamp;
     use std::cell::RefCell;

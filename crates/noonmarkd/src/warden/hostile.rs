@@ -218,7 +218,7 @@ impl Siege {
     }
 
     fn see_jump(&mut self) -> Result<(), String> {
-        self.act(Doer::Nobody, |helm, _| helm.look_for_jumps())?;
+        self.act(Doer::Nobody, |helm, _| helm.look_for_jumps().map_or((), |_| ()))?;
         self.steps = 0;
         Ok(())
     }

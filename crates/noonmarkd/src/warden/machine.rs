@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use noonmark_clock::{Adjusted, Adjustment, NotAdjusted, Reading, SystemClock};
 use noonmark_config::ClockMode;
-use noonmark_os::clock::{self, ClockWatch, KernelClock, ObservedClock, Rate, Seen};
+use noonmark_os::clock::{self, ClockWatch, Discipline, KernelClock, ObservedClock, Rate, Seen};
 use noonmark_units::{Frequency, Span, UnixTime};
 
 use crate::exit::{Failure, Status};
@@ -24,6 +24,11 @@ pub trait Machine: SystemClock {
     /// What moved the clock since the last look and was not done through [`SystemClock::adjust`], if it is worth speaking of.
     fn look(&mut self) -> Option<Seen>;
 
+    /// What the kernel does to the clock now, whoever made it; `None` if the clock is not ours to keep, or nobody says.
+    fn discipline(&mut self) -> Option<Discipline> {
+        None
+    }
+
     /// What can be read when [`look`](Self::look) wants to be called.
     fn jumps(&self) -> Option<BorrowedFd<'_>>;
 }
@@ -31,6 +36,7 @@ pub trait Machine: SystemClock {
 /// The machine this process runs on.
 pub struct ThisMachine {
     clock: Box<dyn SystemClock>,
+    is_kept: bool,
     watch: Option<ClockWatch>,
 }
 
@@ -42,12 +48,12 @@ impl ThisMachine {
     pub fn open(mode: ClockMode) -> Result<Self, Failure> {
         if mode != ClockMode::Keep {
             let clock = ObservedClock::new("the configuration says clock = \"observe\"");
-            return Ok(Self { clock: Box::new(clock), watch: None });
+            return Ok(Self { clock: Box::new(clock), is_kept: false, watch: None });
         }
         let clock = KernelClock::open()
             .map_err(|error| Failure::new(Status::Permission, error.to_string()))?;
         // Without a watch the clock is not stepped after it jumped, as if nobody had seen it.
-        Ok(Self { clock: Box::new(clock), watch: ClockWatch::new().ok() })
+        Ok(Self { clock: Box::new(clock), is_kept: true, watch: ClockWatch::new().ok() })
     }
 }
 
@@ -83,6 +89,11 @@ impl Machine for ThisMachine {
         clock::discipline().map_or(Frequency::ZERO, |now| {
             Rate { tick: now.tick, frequency: now.frequency }.effective()
         })
+    }
+
+    fn discipline(&mut self) -> Option<Discipline> {
+        // Whoever only watches a clock has no right to the call either.
+        if self.is_kept { clock::discipline().ok() } else { None }
     }
 
     fn look(&mut self) -> Option<Seen> {

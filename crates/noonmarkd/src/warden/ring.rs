@@ -75,6 +75,11 @@ impl Ring {
         self.stored.clone()
     }
 
+    /// Draws from another pool from now on: somebody may have a copy of the one before.
+    pub fn draw_from(&mut self, pool: RandomPool) {
+        self.pool = pool;
+    }
+
     /// Turns the ring to the epoch of `now` and stores it. Returns whether there are new keys to hand out. If it cannot be
     /// stored, the keys handed out stay as they are, and it is tried again later.
     pub fn turn<F: Folder>(&mut self, store: &mut Store<F>, now: UnixTime) -> bool {

@@ -65,6 +65,11 @@ impl Served {
         };
     }
 
+    /// Nothing that was known is worth anything any more.
+    pub fn forget(&mut self) {
+        self.standing = None;
+    }
+
     /// Looks at `now`, when the clock shows `wall`, whether the clock is to be served without sources. Returns true or false if that
     /// has changed.
     pub fn update(&mut self, now: Mono, wall: UnixTime) -> Option<bool> {

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,28 @@ impl Place {
             .stderr(stderr)
             .spawn()
             .expect("built");
+        Daemon { child, log, socket: self.folder.join("status.sock") }
+    }
+
+    /// Starts it as systemd starts a service whose sockets it has bound: they are descriptors 3 and 4, the environment says so, and the
+    /// process it says it of is the daemon's own.
+    pub fn start_with_sockets(&self, udp: OwnedFd, tcp: OwnedFd) -> Daemon {
+        caps::drop_sys_time().expect("dropping needs no right");
+        let log = self.folder.join("log");
+        let stderr =
+            File::options().append(true).create(true).open(&log).expect("a writable folder");
+        let script = r#"exec 3<&0 4>&1 </dev/null >/dev/null
+            LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=time:keys exec "$0" --config "$1""#;
+        let child = Command::new("sh")
+            .args(["-euc", script, env!("CARGO_BIN_EXE_noonmarkd")])
+            .arg(self.folder.join("noonmark.toml"))
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("JOURNAL_STREAM")
+            .stdin(udp)
+            .stdout(tcp)
+            .stderr(stderr)
+            .spawn()
+            .expect("a shell");
         Daemon { child, log, socket: self.folder.join("status.sock") }
     }
 

@@ -6,6 +6,7 @@ mod fixture;
 mod identity;
 mod life;
 mod output;
+mod passed;
 mod sandbox;
 mod service;
 mod sources;

@@ -84,12 +84,31 @@ fn shipped_unit_agrees_with_what_the_daemon_says_of_itself() {
     assert_eq!(again, ["70", "71"]);
 }
 
-/// The shipped unit for systemd.
+#[test]
+fn shipped_sockets_are_those_of_the_default_configuration() {
+    let unit = Unit::of(include_str!("../../dist/noonmarkd.socket"));
+    let text = "[server]\n[nts]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    let settings = noonmark_config::parse(text, std::path::Path::new("/x/noonmark.toml"))
+        .expect("every key has a default");
+    let check = |key: &str, addresses: Vec<std::net::SocketAddr>| {
+        let bound: Vec<std::net::SocketAddr> =
+            unit.all(key).iter().map(|value| value.parse().expect("an address")).collect();
+        assert_eq!(bound, addresses, "{key}");
+    };
+    check("ListenDatagram", settings.server.listen);
+    check("ListenStream", settings.nts.expect("asked for").listen);
+    assert_eq!(unit.only("BindIPv6Only"), "ipv6-only");
+}
+
+/// A shipped unit for systemd.
 struct Unit(Vec<(String, String)>);
 
 impl Unit {
     fn read() -> Self {
-        let text = include_str!("../../dist/noonmarkd.service");
+        Self::of(include_str!("../../dist/noonmarkd.service"))
+    }
+
+    fn of(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with(['#', '[']));
         let split = |line: &str| {
             line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -97,10 +116,13 @@ impl Unit {
         Self(lines.filter_map(split).collect())
     }
 
+    fn all(&self, key: &str) -> Vec<&str> {
+        self.0.iter().filter(|(found, _)| found == key).map(|(_, value)| &**value).collect()
+    }
+
     /// The value of a key that is there once.
     fn only(&self, key: &str) -> &str {
-        let values: Vec<&str> =
-            self.0.iter().filter(|(found, _)| found == key).map(|(_, value)| &**value).collect();
+        let values = self.all(key);
         let [only] = values[..] else { panic!("{key}: {values:?}") };
         only
     }

@@ -9,9 +9,23 @@ use libc::{
     SOCK_RAW, SOCK_STREAM, SOL_SOCKET, c_int, c_long,
 };
 
+use crate::udp::{SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO};
+
 use super::filter::{Condition, Filter, Verdict, has, is, is_null};
 
 impl Filter {
+    /// Everything but what neither the launcher nor any role ever does, which answers as if the kernel did not know it. It may be put in
+    /// force before the roles are started: theirs add to it. With `keeps_clock` the discipline is left, since the warden steers it.
+    #[must_use]
+    pub fn for_launcher(keeps_clock: bool) -> Self {
+        let mut filter = Self::new(Verdict::Allow);
+        let discipline: &[c_long] = &[libc::SYS_adjtimex, libc::SYS_clock_adjtime];
+        for call in NEVER.iter().chain(if keeps_clock { &[] } else { discipline }) {
+            filter.refuse(*call, ENOSYS);
+        }
+        filter
+    }
+
     /// What every role does: threads, memory, time, waiting, its pair with the launcher, pages to share, lines on standard error, its end.
     /// Of processes it knows only itself; it opens nothing.
     #[must_use]
@@ -38,12 +52,15 @@ impl Filter {
         self
     }
 
-    /// Batches of datagrams over sockets that are there already.
+    /// Batches of datagrams over sockets that are there already; having the kernel drop some before they are received, and asking how many.
     #[must_use]
     pub fn with_datagrams(mut self) -> Self {
         for call in [libc::SYS_recvmmsg, libc::SYS_sendmmsg] {
             self.allow(call);
         }
+        self.set_options(&[(SOL_SOCKET, SO_ATTACH_FILTER), (SOL_SOCKET, SO_DETACH_FILTER)]);
+        let asking = vec![vec![is(1, SOL_SOCKET), is(2, SO_MEMINFO)]];
+        self.allow_if(libc::SYS_getsockopt, asking, Verdict::Refuse(EPERM));
         self
     }
 
@@ -372,6 +389,60 @@ const LOOKING: &[c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_stat,
     libc::SYS_statx,
+];
+
+/// Calls by which whoever has a right or finds a weakness of the kernel gets further, and which starting and serving never take. The clock
+/// is set through its discipline and in no other way.
+const NEVER: &[c_long] = &[
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_bpf,
+    libc::SYS_chroot,
+    libc::SYS_clock_settime,
+    libc::SYS_delete_module,
+    libc::SYS_fanotify_init,
+    libc::SYS_finit_module,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fsopen,
+    libc::SYS_fspick,
+    libc::SYS_init_module,
+    libc::SYS_inotify_init1,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_mknodat,
+    libc::SYS_mount,
+    libc::SYS_move_mount,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_perf_event_open,
+    libc::SYS_personality,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_quotactl,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setdomainname,
+    libc::SYS_sethostname,
+    libc::SYS_setns,
+    libc::SYS_settimeofday,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_syslog,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+    libc::SYS_vhangup,
 ];
 
 const TRAPS: &[c_long] = &[

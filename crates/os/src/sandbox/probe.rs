@@ -21,6 +21,32 @@ pub struct Attempt {
     make: fn() -> c_long,
 }
 
+/// The attempts that are refused to the launcher, too, by name: what starting and serving never take. The others it may need, or
+/// something else than a list of calls decides.
+pub const OF_THE_LAUNCHER: &[&str] = &[
+    "handle",
+    "unshare",
+    "setns",
+    "trace",
+    "peek",
+    "set-clock",
+    "set-day",
+    "adjust",
+    "adjust-old",
+    "bpf",
+    "ring",
+    "perf",
+    "fault",
+    "keys",
+    "mount",
+    "root",
+    "module",
+    "kexec",
+    "reboot",
+    "personality",
+    "watch",
+];
+
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {

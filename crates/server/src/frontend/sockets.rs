@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use noonmark_os::passed::{Passed, Transport};
 use noonmark_os::udp::{Listener, OpenError, bound_address};
 
 /// Where to listen.
@@ -42,9 +43,27 @@ impl Sockets {
     /// # Errors
     /// The first that cannot be opened; [`OpenError::is_taken`] says whether somebody else has the port, be it another `noonmarkd`.
     pub fn open(listening: &Listening, before: Option<&Self>) -> Result<Self, OpenError> {
+        Self::open_among(listening, before, &[])
+    }
+
+    /// The same where somebody else has bound sockets for us: those of `passed` that are for an address wanted are used and no
+    /// other is opened there. If they are fewer than the threads, threads have one in common.
+    ///
+    /// # Errors
+    /// As [`Sockets::open`].
+    pub fn open_among(
+        listening: &Listening,
+        before: Option<&Self>,
+        passed: &[Passed],
+    ) -> Result<Self, OpenError> {
         let before = before.map(|before| before.places.as_slice()).unwrap_or_default();
         let mut places: Vec<Place> = Vec::new();
         for wanted in listening.listeners() {
+            let bound_for_us: Vec<_> = passed.iter().filter(|one| is_for(one, &wanted)).collect();
+            if !bound_for_us.is_empty() {
+                places.push(Place::adopt(wanted, &bound_for_us, listening.threads.max(1))?);
+                continue;
+            }
             // Somebody may want "any free port" twice: the first one has the first of the old ones, the second the second.
             let nth = places.iter().filter(|place| place.is_for(&wanted)).count();
             let old = before.iter().filter(|place| place.is_for(&wanted)).nth(nth);
@@ -107,6 +126,12 @@ impl Place {
         (self.wanted.address, &self.wanted.interface) == (wanted.address, &wanted.interface)
     }
 
+    fn adopt(wanted: Listener, passed: &[&Passed], threads: usize) -> Result<Self, OpenError> {
+        let in_turn = passed.iter().cycle().take(threads);
+        let sockets = in_turn.map(|one| wanted.adopt(&one.socket)).collect::<Result<_, _>>()?;
+        Ok(Self { bound: wanted.address, wanted, sockets })
+    }
+
     fn open(
         wanted: Listener,
         bound: SocketAddr,
@@ -125,6 +150,12 @@ impl Place {
         };
         Ok(Self { wanted, bound, sockets })
     }
+}
+
+/// Whether a socket that somebody else has bound is what is wanted.
+fn is_for(passed: &Passed, wanted: &Listener) -> bool {
+    passed.transport == Transport::Udp
+        && (passed.address, &passed.interface) == (wanted.address, &wanted.interface)
 }
 
 /// Whether a socket at one address is in the way of one at the other that does not share the port.
@@ -258,6 +289,44 @@ mod tests {
         check("on an interface", &|wanted| wanted.interfaces = vec!["lo".to_owned()]);
         let all = format!("0.0.0.0:{}", address.port());
         assert!(Sockets::open(&listening(&[&all], 1), Some(&first)).is_ok(), "the whole family");
+    }
+
+    #[test]
+    fn sockets_that_somebody_bound_are_used_and_shared_by_threads() {
+        let of_others = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = of_others.local_addr().unwrap();
+        let passed = [Passed {
+            name: String::new(),
+            transport: Transport::Udp,
+            address,
+            interface: None,
+            socket: of_others.try_clone().unwrap().into(),
+        }];
+        let wanted = [address.to_string(), "127.0.0.1:0".to_owned()];
+        let wanted = listening(&[&wanted[0], &wanted[1]], 2);
+        assert!(Sockets::open(&wanted, None).unwrap_err().is_taken());
+        let first = Sockets::open_among(&wanted, None, &passed).unwrap();
+        let addresses = bound(&first);
+        assert!(addresses[0] == address && addresses[1] != address);
+        // Taken again, and with other numbers, it is still the same.
+        let mut more = wanted.clone();
+        (more.threads, more.dscp) = (3, 46);
+        let second = Sockets::open_among(&more, Some(&first), &passed).unwrap();
+        drop(first);
+        assert_eq!(bound(&second), addresses);
+        let sockets = second.duplicates().unwrap();
+        assert_eq!(sockets.len(), 6);
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"asks", address).unwrap();
+        let shared = std::net::UdpSocket::from(sockets.into_iter().nth(4).unwrap());
+        let mut buffer = [0; 8];
+        let mut look = || shared.recv(&mut buffer);
+        let found = (0..2000).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            look().ok()
+        });
+        assert_eq!(found, Some(4), "every thread hears who asks there");
+        assert_eq!(look().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

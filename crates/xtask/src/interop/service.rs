@@ -22,6 +22,7 @@ pub fn all() -> Vec<Cell> {
     vec![
         cell("noonmarkd as an ordinary user serves ports 123 and 4460", ordinary_user),
         cell("noonmarkd as an ordinary user without the capability says so", without_capability),
+        cell("noonmarkd serves on sockets that a service manager bound", passed_sockets),
         cell("init script starts and stops noonmarkd as an account", init_script),
     ]
 }
@@ -189,6 +190,68 @@ fn ordinary_user(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
     }
     stop(&room, place, daemon)?;
     Ok(figures)
+}
+
+/// As an ordinary user without any right, on ports that only root could bind; neither a reload nor the end of a role loses them.
+fn passed_sockets(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
+    const SOCKETS: [&str; 4] =
+        ["udp:0.0.0.0:123", "udp:[::]:123", "tcp:0.0.0.0:4460", "tcp:[::]:4460"];
+    make_folders(place, USER)?;
+    share_key(place)?;
+    configure(place, Authority::CHAIN, Authority::KEY, "")?;
+    let room = Room::new(lab, place, "")?;
+    let passing = |sockets: &[&str]| {
+        let mut passing = Room::program("pass-sockets");
+        passing.args(sockets).arg("--");
+        transplant(&as_user(&noonmarkd(place), "-all"), &mut passing);
+        passing
+    };
+    let daemon = serve(&room, place, &passing(&SOCKETS), LOG)?;
+    let mut figures = Figures::new();
+    let mut ask = || {
+        for family in Family::ALL {
+            let asked = query(lab, place, family, 30, true)?;
+            figures.extend(asked.into_iter().filter(|(name, _)| name == "samples"));
+        }
+        Ok::<_, Miss>(())
+    };
+    ask()?;
+    let launcher = process(&status(place)?, "launcher")?;
+    // Every role begins anew.
+    configure(place, Authority::CHAIN, Authority::KEY, "[log]\nlevel = \"debug\"\n")?;
+    room.shell(&format!("kill -HUP {launcher}"))?;
+    settle(place, "the reload", |status| status["configuration"]["generation"] == 2)?;
+    ask()?;
+    for role in ["ntp", "ke"] {
+        let before = process(&status(place)?, role)?;
+        room.shell(&format!("kill -KILL {before}"))?;
+        settle(place, role, |status| process(status, role).is_ok_and(|now| now != before))?;
+    }
+    ask()?;
+    stop(&room, place, daemon)?;
+
+    let one_more = [&SOCKETS[..], &["udp:0.0.0.0:1123"]].concat();
+    let daemon = room.start(&passing(&one_more), &place.path("leftover.out"))?;
+    let left = daemon.wait(LIMIT)?;
+    let said = fs::read_to_string(place.path("leftover.out")).unwrap_or_default();
+    // sysexits.h: EX_CONFIG.
+    if left.code() != Some(78) || !said.contains("passed UDP 0.0.0.0:1123 (SOCKET4)") {
+        return Err(format!("with one socket too many it left with {left}: {said}").into());
+    }
+    Ok(figures)
+}
+
+/// Waits until everybody serves and `is_so` of what the daemon says.
+fn settle(place: &Place, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<(), String> {
+    let deadline = std::time::Instant::now() + LIMIT;
+    loop {
+        let found = status(place);
+        match &found {
+            Ok(status) if status["ready"] == true && is_so(status) => return Ok(()),
+            _ if std::time::Instant::now() >= deadline => return Err(format!("{what}: {found:?}")),
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
 }
 
 fn without_capability(lab: &Lab, place: &Place) -> Result<Figures, Miss> {

@@ -1,4 +1,4 @@
-//! The shipped unit, as systemd itself understands it.
+//! The shipped units, as systemd itself understands them.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ pub enum Verdict {
     NotAsked(&'static str),
 }
 
-/// Has systemd-analyze read the unit. It is not installed for this: that would make a machine without systemd one with it.
+/// Has systemd-analyze read the units. It is not installed for this: that would make a machine without systemd one with it.
 pub fn check(target: &Path) -> Verdict {
     if !apt::is_there("systemd-analyze") {
         return Verdict::NotAsked("this machine has no systemd-analyze");
@@ -52,20 +52,25 @@ fn marks(told: &str) -> impl Iterator<Item = &str> {
 }
 
 fn verify(target: &Path) -> Result<(), String> {
-    let shipped = workspace::root().join("crates/noonmarkd/dist").join(NAME);
-    let text =
-        std::fs::read_to_string(&shipped).map_err(|e| format!("{}: {e}", shipped.display()))?;
-    let text = with_program(&text)?;
     let folder = target.join("unit");
-    let copy = folder.join(NAME);
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(&copy, text))
-        .map_err(|e| format!("{}: {e}", copy.display()))?;
+    let text = with_program(&shipped(NAME)?)?;
     let mut analyze = Command::new("systemd-analyze");
-    // Of units it names, only whether they are there: what is in them is this machine's affair.
-    analyze.args(["verify", "--man=no", "--recursive-errors=no"]).arg(&copy);
+    // Of units they name, only whether they are there: what is in them is this machine's affair.
+    analyze.args(["verify", "--man=no", "--recursive-errors=no"]);
+    for (name, text) in [(NAME, text), (SOCKETS, shipped(SOCKETS)?)] {
+        let copy = folder.join(name);
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&copy, text))
+            .map_err(|e| format!("{}: {e}", copy.display()))?;
+        analyze.arg(&copy);
+    }
     // It ends with 1 for a key or a value it does not know, too, which systemd itself would only warn of.
     child::output(Duration::from_secs(60), &analyze).map(drop)
+}
+
+fn shipped(name: &str) -> Result<String, String> {
+    let path = workspace::root().join("crates/noonmarkd/dist").join(name);
+    std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The unit with a program that is there; ours is not installed.
@@ -78,3 +83,4 @@ fn with_program(text: &str) -> Result<String, String> {
 }
 
 const NAME: &str = "noonmarkd.service";
+const SOCKETS: &str = "noonmarkd.socket";
