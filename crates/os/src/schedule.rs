@@ -1,4 +1,4 @@
-//! Being on time on a busy machine: real-time priority, and memory that is never paged out. Both are optional.
+//! Being on time on a busy machine: real-time priority, giving way to others, and memory that is never paged out. All are optional.
 
 use std::io;
 
@@ -13,12 +13,31 @@ use crate::caps::{self, Capability};
 /// [`io::ErrorKind::InvalidInput`] for another priority; [`io::ErrorKind::PermissionDenied`] without `CAP_SYS_NICE` or a limit
 /// (`RLIMIT_RTPRIO`) that allows it.
 pub fn run_first(priority: u8) -> io::Result<()> {
+    set_policy(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, priority)
+}
+
+/// Lets the calling thread, and all that it starts later, give way to every ordinary one: it gets about a tenth of what one of those gets
+/// where both have work (nice value 10), and never takes the processor from one that runs because it has been woken (`SCHED_BATCH`). For good,
+/// unless the process has `CAP_SYS_NICE`.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn give_way() -> io::Result<()> {
+    set_policy(libc::SCHED_BATCH, 0)?;
+    // SAFETY: no pointer is passed; 0 is the calling thread.
+    crate::checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) }).map(drop)
+}
+
+/// Nobody who waits for a datagram waits for long behind a tenth.
+const NICE: libc::c_int = 10;
+
+fn set_policy(policy: libc::c_int, priority: u8) -> io::Result<()> {
     #[repr(C)]
     struct Parameter {
         priority: libc::c_int,
     }
     let parameter = Parameter { priority: priority.into() };
-    let policy = libc::c_long::from(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
+    let policy = libc::c_long::from(policy);
     let this_thread: libc::c_long = 0;
     // Called by number: musl's function of the name does nothing.
     // SAFETY: the kernel reads one `struct sched_param`, a single int, from the live `parameter`.
@@ -72,6 +91,22 @@ mod tests {
         // SAFETY: no pointer is passed; 0 is the calling thread.
         let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0_i64) };
         policy & !libc::c_long::from(libc::SCHED_RESET_ON_FORK)
+    }
+
+    #[test]
+    fn who_gives_way_does_so_with_all_its_threads() {
+        let thread = std::thread::spawn(|| {
+            give_way().expect("nobody minds");
+            let look = || {
+                // SAFETY: no pointer is passed; 0 is the calling thread.
+                (policy(), unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) })
+            };
+            assert_eq!(look(), (libc::SCHED_BATCH.into(), NICE));
+            let child = std::thread::spawn(look).join().expect("no panic");
+            assert_eq!(child, (libc::SCHED_BATCH.into(), NICE));
+        });
+        thread.join().expect("the test passes");
+        assert_eq!(policy(), libc::SCHED_OTHER.into());
     }
 
     #[test]

@@ -167,6 +167,8 @@ noonmark_os::counters! {
     Overloads = "overloads";
     /// Times overload ended; the difference is the number of threads that are overloaded now.
     OverloadsEnded = "overloads_ended";
+    /// Datagrams the kernel dropped before they could be received: in overload, or because nobody came for them in time.
+    Unread = "unread";
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! Policy, cookie keys and the source of the clock's state can be exchanged while it runs: a number is compared once per batch, and
 //! only when it has changed is a lock taken.
 
+mod gate;
 mod sockets;
 mod worker;
 

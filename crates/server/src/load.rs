@@ -19,6 +19,22 @@ impl Share {
         Self((1 << 16) / if parts == 0 { 1 } else { parts as u32 })
     }
 
+    /// In 2^-16, or `None` for everything.
+    pub(crate) fn as_u16(self) -> Option<u16> {
+        u16::try_from(self.0).ok()
+    }
+
+    /// The part that this is of another share, at most all of it.
+    pub(crate) fn out_of(self, whole: Self) -> Self {
+        let part = (u64::from(self.0) << 16) / u64::from(whole.0.max(1));
+        Self(part.min(1 << 16) as u32)
+    }
+
+    /// The power of two next above it, or nothing.
+    fn rounded_up(self) -> Self {
+        if self == Self::NONE { self } else { Self(self.0.next_power_of_two()).min(Self::ALL) }
+    }
+
     /// Whether one thing is within it, decided by a number that is any of its kind with equal chance.
     pub(crate) fn admits(self, chance: u16) -> bool {
         u32::from(chance) < self.0
@@ -33,11 +49,13 @@ pub struct Pressure {
     pub(crate) rest: Share,
     /// From one answer to the next for each prefix, of requests whose cookie opens; `None` for no limit. Only while `rest` is nothing.
     pub(crate) interval: Option<Duration>,
+    /// The share of datagrams too short to prove anything that the kernel lets through, so that only the rest is left to be shed here.
+    sifted: Share,
 }
 
 impl Pressure {
     /// Nothing is shed.
-    pub const NONE: Self = Self { rest: Share::ALL, interval: None };
+    pub const NONE: Self = Self { rest: Share::ALL, interval: None, sifted: Share::ALL };
 
     /// Whether anything is shed.
     pub fn is_on(self) -> bool {
@@ -47,6 +65,22 @@ impl Pressure {
     /// The share that is left of what proves nothing.
     pub fn rest(self) -> Share {
         self.rest
+    }
+
+    /// What the kernel may let through of what is too short to prove anything. It changes in steps of two, so seldom.
+    pub fn sieve(self) -> Share {
+        self.rest.rounded_up()
+    }
+
+    /// The same pressure on what is left once the kernel lets so much through.
+    #[must_use]
+    pub fn behind(self, sieve: Share) -> Self {
+        Self { sifted: sieve, ..self }
+    }
+
+    /// The share that is left of what is too short to prove anything and has been let through.
+    pub(crate) fn rest_of_short(self) -> Share {
+        self.rest.out_of(self.sifted)
     }
 
     /// The pace left to a prefix of clients with good cookies.
@@ -95,6 +129,11 @@ impl Load {
             received: 0,
             authentic: 0,
         }
+    }
+
+    /// When that was last looked at.
+    pub fn looked(&self) -> Mono {
+        self.looked
     }
 
     /// What is shed since the last look.
@@ -150,7 +189,9 @@ impl Load {
             // Answers cost several times what it takes to receive a datagram. Where they are few, fewer of them would not help.
             let is_worth_it = self.authentic * WORTH >= self.received;
             pressure = match pressure.interval {
-                _ if pressure.rest > Share::NONE => Pressure { rest: Share::NONE, interval: None },
+                _ if pressure.rest > Share::NONE => {
+                    Pressure { rest: Share::NONE, interval: None, ..pressure }
+                }
                 _ if !is_worth_it => pressure,
                 None => Pressure { interval: Some(SHORTEST), ..pressure },
                 Some(interval) => {
@@ -177,11 +218,11 @@ fn ease(pressure: Pressure) -> Pressure {
     match (pressure.interval, pressure.rest) {
         (Some(interval), rest) => {
             let interval = Some(interval / 2).filter(|interval| *interval >= SHORTEST);
-            Pressure { rest, interval }
+            Pressure { rest, interval, ..pressure }
         }
-        (None, Share::NONE) => Pressure { rest: LEAST, interval: None },
+        (None, Share::NONE) => Pressure { rest: LEAST, ..pressure },
         (None, Share(rest)) => {
-            Pressure { rest: Share(rest + rest / 10).min(Share::ALL), interval: None }
+            Pressure { rest: Share(rest + rest / 10).min(Share::ALL), ..pressure }
         }
     }
 }
@@ -333,7 +374,8 @@ mod tests {
     #[test]
     fn normal_is_back_within_a_second_from_the_worst() {
         let mut server = Server::new();
-        server.load.pressure = Pressure { rest: Share::NONE, interval: Some(LONGEST) };
+        server.load.pressure =
+            Pressure { rest: Share::NONE, interval: Some(LONGEST), ..Pressure::NONE };
         server.load.began = server.now;
         let start = server.now;
         while server.load.pressure().is_on() {
@@ -384,6 +426,25 @@ mod tests {
         check(9, false);
         check(10, true);
         check(160, true);
+    }
+
+    #[test]
+    fn what_the_kernel_lets_through_and_what_is_left_of_it_make_the_share() {
+        let check = |rest: u32, sieve: u32| {
+            let pressure = Pressure { rest: Share(rest), ..Pressure::NONE };
+            assert_eq!(pressure.sieve(), Share(sieve), "{rest}");
+            let left = pressure.behind(pressure.sieve()).rest_of_short();
+            let both = (u64::from(left.0) * u64::from(sieve)) >> 16;
+            assert!(both.abs_diff(rest.into()) <= 1, "{rest}: {left:?} of {sieve}");
+        };
+        for rest in (0..=65_536).step_by(17).chain([1, 1024, 1025, 32_768_u32, 32_769]) {
+            let sieve = if rest == 0 { 0 } else { rest.next_power_of_two().min(65_536) };
+            check(rest, sieve);
+        }
+        // What waited when a sieve was put on.
+        let shut = Pressure { rest: Share::NONE, ..Pressure::NONE }.behind(Share::NONE);
+        assert_eq!(shut.rest_of_short(), Share::NONE);
+        assert_eq!((Share::NONE.as_u16(), Share::ALL.as_u16()), (Some(0), None));
     }
 
     #[test]

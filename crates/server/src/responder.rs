@@ -95,6 +95,11 @@ impl Responder {
         self.policy = policy;
     }
 
+    /// The policy in use.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Sheds more or less from the next batch on: what [`Load::look`](crate::Load::look) says.
     pub fn set_pressure(&mut self, pressure: Pressure) {
         self.pressure = pressure;
@@ -173,7 +178,7 @@ impl Responder {
         let is_pressed = self.pressure.is_on() && !listed;
         // Too short to prove anything, and nothing has been spent on it yet.
         let is_short = slot.request_len() < SHORTEST_REQUEST_LEN;
-        if is_pressed && is_short && !self.is_spared() {
+        if is_pressed && is_short && !self.is_within(self.pressure.rest_of_short()) {
             return Err(Counter::ShedPlain);
         }
         let action = self.policy.access.action(client);
@@ -188,7 +193,9 @@ impl Responder {
             Request::Nts(fields) => {
                 Ok(Plan::Unproven { fields, denied: action == Action::Deny, listed })
             }
-            Request::Plain(_) if is_pressed && !is_short && !self.is_spared() => {
+            Request::Plain(_)
+                if is_pressed && !is_short && !self.is_within(self.pressure.rest()) =>
+            {
                 Err(Counter::ShedPlain)
             }
             Request::Plain(_) if action == Action::Deny => Err(Counter::DroppedDenied),
@@ -232,7 +239,9 @@ impl Responder {
             let Plan::Unproven { listed: false, .. } = desk.plan else { continue };
             let client = slot.envelope().peer.ip();
             let shed = match (desk.opened, self.pressure.interval) {
-                (Err(_), _) => (!self.is_spared()).then_some(Counter::ShedForged),
+                (Err(_), _) => {
+                    (!self.is_within(self.pressure.rest())).then_some(Counter::ShedForged)
+                }
                 (Ok(()), None) => None,
                 (Ok(()), Some(interval)) => {
                     let is_within = self.policy.shedding.take_share(client, interval, now);
@@ -249,8 +258,7 @@ impl Responder {
     }
 
     /// Whether one of those that prove nothing is within the share that is left to them.
-    fn is_spared(&mut self) -> bool {
-        let share = self.pressure.rest;
+    fn is_within(&mut self, share: Share) -> bool {
         if share == Share::NONE {
             return false;
         }

@@ -12,8 +12,9 @@ use noonmark_os::pulse::{BEAT_EVERY, Pulse};
 use noonmark_os::udp::{Arrival, Bell, Outgoing, Ring, Watch};
 use noonmark_units::{Mono, Timestamp};
 
+use super::gate::Gate;
 use super::{ClockSource, Pages, Shared};
-use crate::{BATCH, Batch, ClockState, Counter, Envelope, Load, Responder, STEP};
+use crate::{BATCH, Batch, ClockState, Counter, Envelope, Load, Responder, STEP, Share};
 
 /// What one thread owns.
 pub(super) struct Worker {
@@ -29,10 +30,13 @@ struct Desk {
     shared: Arc<Shared>,
     /// The number of the change of the service that is in use here.
     generation: Option<u64>,
+    /// The gate does not know whom the policy spares yet.
+    policy_is_new: bool,
     source: ClockSource,
     state: ClockState,
     responder: Responder,
     load: Load,
+    gate: Gate,
     batch: Batch,
     ring: Ring,
     counters: Option<(Arc<CounterPage>, std::ops::Range<usize>)>,
@@ -51,10 +55,12 @@ impl Worker {
         let desk = Desk {
             shared,
             generation: None,
+            policy_is_new: true,
             source: ClockSource::Fixed(ClockState::UNSYNCHRONISED),
             state: ClockState::UNSYNCHRONISED,
             responder,
             load: Load::new(),
+            gate: Gate::open(&sockets),
             batch: Batch::new(),
             ring: Ring::new(BATCH),
             counters: pages.counters.map(|page| (page, words)),
@@ -91,11 +97,13 @@ impl Worker {
                 }
             }
             if stopping {
+                desk.gate.set(Share::ALL, &sockets);
                 return;
             }
             if is_drained {
                 desk.pause();
             }
+            desk.tend_gate(&sockets);
         }
     }
 }
@@ -116,6 +124,17 @@ impl Desk {
         }
     }
 
+    /// Has the kernel drop what is shed first, as far as it can tell, so that it costs no time here.
+    fn tend_gate(&mut self, sockets: &[OwnedFd]) {
+        if self.policy_is_new {
+            self.gate.spare(self.responder.policy().shedding.priority(), sockets);
+            self.policy_is_new = false;
+        }
+        self.gate.set(self.load.pressure().sieve(), sockets);
+        let dropped = self.gate.dropped(sockets, self.load.looked());
+        self.responder.count(Counter::Unread, dropped);
+    }
+
     fn is_overloaded(&self) -> bool {
         self.load.pressure().is_on()
     }
@@ -130,7 +149,7 @@ impl Desk {
             (false, false) => return,
             (true, true) => {}
         }
-        self.responder.set_pressure(pressure);
+        self.responder.set_pressure(pressure.behind(self.gate.share()));
     }
 
     /// Receives a batch, answers it, sends the answers. Returns how many datagrams it had.
@@ -190,6 +209,7 @@ impl Desk {
         }
         let service = self.shared.service().clone();
         self.responder.set_policy(service.policy);
+        self.policy_is_new = true;
         self.responder.set_cookie_keys(service.cookies);
         self.source = service.clock;
         self.generation = Some(generation);
