@@ -13,8 +13,8 @@ use std::time::Duration;
 use noonmark_nts::{Aead, Random};
 use noonmark_packet::{Header, ReferenceId};
 use noonmark_server::{
-    AccessRules, Action, Batch, ClockState, Counter, Envelope, Policy, RateLimit, RateTable,
-    Responder,
+    AccessRules, Action, Batch, ClockState, Counter, Envelope, Load, Policy, Pressure, RateLimit,
+    RateTable, Responder, Shedding,
 };
 use noonmark_units::{Mono, Precision, Stratum, Timestamp};
 use requests::{keys, request};
@@ -36,6 +36,8 @@ struct Case {
     fate: Counter,
     /// What the operator decided.
     policy: fn() -> Policy,
+    /// For how long the server has not kept up.
+    overloaded: Duration,
 }
 
 fn cases() -> Vec<Case> {
@@ -69,12 +71,21 @@ fn cases() -> Vec<Case> {
         requests: requests.to_vec(),
         fate,
         policy: unlimited,
+        overloaded: Duration::ZERO,
     };
     let refused = |name, requests: &[Vec<u8>], fate, policy| Case {
         name,
         requests: requests.to_vec(),
         fate,
         policy,
+        overloaded: Duration::ZERO,
+    };
+    let shed = |name, requests: &[Vec<u8>], fate| Case {
+        name,
+        requests: requests.to_vec(),
+        fate,
+        policy: unlimited,
+        overloaded: Duration::from_millis(500),
     };
     vec![
         answered("plain", &plain, Counter::AnsweredPlain),
@@ -91,6 +102,9 @@ fn cases() -> Vec<Case> {
         refused("kiss DENY, AEAD 15", &siv, Counter::KissDenyAuthentic, denying),
         refused("silence: over the limit, plain", &plain, Counter::DroppedLimited, spent),
         refused("silence: over the limit, AEAD 15", &siv, Counter::DroppedLimitedAuthentic, spent),
+        shed("overload: plain", &plain, Counter::ShedPlain),
+        shed("overload: unknown cookie key", &outdated, Counter::ShedForged),
+        shed("overload: over the prefix's share, AEAD 15", &siv, Counter::ShedAuthentic),
     ]
 }
 
@@ -115,7 +129,8 @@ fn denying() -> Policy {
 }
 
 fn limited(rate: RateLimit) -> Policy {
-    Policy { rate: Some(RateTable::new(rate, [1, 2])), ..Policy::default() }
+    let shedding = Shedding::new(vec![], [1, 2]);
+    Policy { rate: Some(RateTable::new(rate, [1, 2])), shedding, ..Policy::default() }
 }
 
 fn small() -> RateLimit {
@@ -127,6 +142,7 @@ impl Case {
     fn run(&self, size: usize) {
         let mut responder = Responder::new(Arc::new((self.policy)()), Box::new(counting(3)));
         responder.set_cookie_keys(Some(Arc::new(keys())));
+        responder.set_pressure(pressure(self.overloaded));
         let state = ClockState::local(Stratum::PRIMARY, ReferenceId(*b"BNCH"), Precision(-24));
         let mut batch = Batch::new();
         let mut now = Mono(1 << 40);
@@ -146,14 +162,28 @@ impl Case {
                 let met = responder.counters().get(self.fate) - before;
                 assert_eq!(met, size as u64, "{}: another fate", self.name);
             }
-            now = Mono(now.0 + 1_000_000_000);
-            received = Timestamp::from_bits(received.to_bits() + (1 << 32));
+            now = Mono(now.0 + 10_000_000);
+            received = Timestamp::from_bits(received.to_bits() + (1 << 25));
         }
     }
 }
 
-/// Batches before the one that counts: kisses to who is over the limit are spent by then, too.
-const WARM_UP: usize = 4;
+/// Batches before the one that counts: kisses to who is over the limit and the share of a prefix are spent by then, too.
+const WARM_UP: usize = 16;
+
+/// What a thread sheds that has not found its sockets empty for so long.
+fn pressure(overloaded: Duration) -> Pressure {
+    let mut load = Load::new();
+    let mut now = Mono(1 << 40);
+    load.look(now);
+    let end = now + overloaded;
+    while now < end {
+        now = Mono(now.0 + 500_000);
+        load.worked(64, 64);
+        load.look(now);
+    }
+    load.pressure()
+}
 
 /// What is counted. callgrind knows it by its name.
 #[inline(never)]

@@ -12,8 +12,10 @@ mod accuracy;
 mod certificate;
 mod figure;
 mod guests;
+pub mod instructions;
 mod ke;
 mod rig;
+mod rounds;
 mod server;
 
 use std::process::ExitCode;
@@ -30,13 +32,15 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Subject {
     /// Processor time per answer: noonmarkd beside chronyd and an echo program, plain and under NTS
-    Server(Wish),
+    Server(ServerWish),
     /// Processor time per key establishment with a P-256 certificate: noonmarkd beside ntpd-rs
     Ke(Wish),
     /// How far the clock is off in simulation, beside chronyd's figures in the same conditions
     Accuracy(accuracy::Wish),
     /// How far a real kernel's clock is off in guests, kept by noonmarkd and by chronyd
     Guests(guests::Wish),
+    /// Instructions of the pure responder per request, beside those kept in the repository
+    Instructions(instructions::Wish),
 }
 
 /// How to measure.
@@ -53,6 +57,16 @@ pub struct Wish {
     yes: bool,
 }
 
+/// How to measure the server, and beside what.
+#[derive(clap::Args)]
+struct ServerWish {
+    #[command(flatten)]
+    wish: Wish,
+    /// Measure an earlier noonmarkd beside this one by turns, and no other server: a folder with the program, or a commit to build
+    #[arg(long, value_name = "FOLDER_OR_COMMIT")]
+    against: Option<String>,
+}
+
 impl Wish {
     fn consent(self) -> Consent {
         Consent { given: self.yes }
@@ -65,10 +79,14 @@ impl Wish {
 /// What could not be started, or gave wrong answers.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let (wish, figures) = match &arguments.subject {
-        Subject::Server(wish) => (*wish, server::measure(*wish)?),
+        Subject::Server(ServerWish { wish, against: Some(before) }) => {
+            (*wish, rounds::measure(*wish, before)?)
+        }
+        Subject::Server(ServerWish { wish, against: None }) => (*wish, server::measure(*wish)?),
         Subject::Ke(wish) => (*wish, ke::measure(*wish)?),
         Subject::Accuracy(wish) => return accuracy::run(wish).map(|()| ExitCode::SUCCESS),
         Subject::Guests(wish) => return guests::run(wish).map(|()| ExitCode::SUCCESS),
+        Subject::Instructions(wish) => return instructions::run(wish),
     };
     if wish.json {
         print!("{}", figure::as_json(&figures)?);

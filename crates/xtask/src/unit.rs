@@ -7,7 +7,7 @@ use crate::report::Tally;
 use crate::requirements::Shown;
 use crate::test::Wish;
 use crate::workspace::Metadata;
-use crate::{child, workspace};
+use crate::{bench, child, workspace};
 
 /// Longest time for all of them together, compiling included.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -27,6 +27,7 @@ pub fn run(wish: &Wish) -> Tally {
     let mut tally = counted(if wish.long { LONG_LIMIT } else { LIMIT }, &tests);
     let current = asked.and(shown).and_then(|shown| shown.compare());
     tally.record("docs/requirements.md is what the checks showed", current);
+    bench::instructions::check(&mut tally, wish.consent);
     tally
 }
 

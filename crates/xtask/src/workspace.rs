@@ -29,6 +29,22 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Whether the toolchain has what compiling for another target takes.
+///
+/// # Errors
+/// What to do about it if not.
+pub fn has_target(triple: &str) -> Result<(), String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut ask = Command::new(rustc);
+    ask.current_dir(root()).args(["--print", "target-libdir", "--target", triple]);
+    let folder = crate::child::output(std::time::Duration::from_secs(60), &ask)?;
+    if Path::new(folder.trim()).is_dir() {
+        Ok(())
+    } else {
+        Err(format!("the toolchain knows no {triple} (`rustup target add {triple}`)"))
+    }
+}
+
 /// Where cargo keeps what it downloaded and installed.
 pub fn cargo_home() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Figure {
     /// Such as `plain_over_chrony`.
     pub figure: String,
-    /// `ours` through `other`.
+    /// `ours` through `other`; where a figure is one of turns, the median of the rounds' quotients.
     pub value: f64,
     /// In how many rounds both were measured.
     pub rounds: usize,
@@ -60,6 +60,39 @@ impl Figure {
             unit,
         })
     }
+}
+
+impl Figure {
+    /// Compares what was measured by turns: the median of the rounds' quotients; `None` if there are none.
+    pub fn of_turns(
+        figure: String,
+        unit: &'static str,
+        ours: &[f64],
+        other: &[f64],
+    ) -> Option<Self> {
+        let quotients: Vec<f64> = ours.iter().zip(other).map(|(a, b)| a / b).collect();
+        let (value, ours, other) = (median(&quotients)?, median(ours)?, median(other)?);
+        let most = quotients.iter().copied().reduce(f64::max)?;
+        let least = quotients.iter().copied().reduce(f64::min)?;
+        Some(Self {
+            figure,
+            value,
+            rounds: quotients.len(),
+            spread: most - least,
+            ours,
+            other,
+            unit,
+        })
+    }
+}
+
+/// The one in the middle; of an even number, the mean of the two.
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) =
+        (sorted.get(sorted.len().checked_sub(1)? / 2)?, sorted.get(sorted.len() / 2)?);
+    Some((low + high) / 2.0)
 }
 
 /// One object per line.
@@ -113,6 +146,18 @@ mod tests {
         check(Best::Least, (4.0, 4.0, 1.0));
         check(Best::Most, (8.0, 8.0, 1.0));
         assert!(Figure::new("x".into(), "ns", Best::Least, &[], &[]).is_none());
+    }
+
+    #[test]
+    fn turns_are_judged_by_the_median_of_their_quotients() {
+        let check = |ours: &[f64], other: &[f64], expected: Option<(f64, f64)>| {
+            let figure = Figure::of_turns("x".into(), "ns", ours, other);
+            assert_eq!(figure.map(|figure| (figure.value, figure.spread)), expected);
+        };
+        // Quotients 0.5, 1 and 9: one bad round is not what is told.
+        check(&[1.0, 2.0, 9.0], &[2.0, 2.0, 1.0], Some((1.0, 8.5)));
+        check(&[1.0, 3.0], &[1.0, 2.0], Some((1.25, 0.5)));
+        check(&[], &[], None);
     }
 
     #[test]

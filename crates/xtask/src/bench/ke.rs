@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::figure::{Best, Figure};
 use super::rig::{Rig, Server};
-use super::server::start_noonmarkd;
+use super::server::{OURS, Ours, start_noonmarkd};
 use super::{Wish, certificate};
 
 const OURS_AT: &str = "10.93.0.11";
@@ -66,7 +66,7 @@ pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
 }
 
 fn start_ours(rig: &Rig) -> Result<Server, String> {
-    let mut server = start_noonmarkd(rig, OURS_AT)?;
+    let mut server = start_noonmarkd(rig, &Ours { name: OURS, address: OURS_AT, program: None })?;
     server.wait_until(|| establishes(rig, OURS_AT))?;
     Ok(server)
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench server`: processor time per answer.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -10,13 +11,15 @@ use super::{Wish, certificate};
 use crate::netns;
 
 /// A way of asking.
-struct Mode {
-    name: &'static str,
+pub struct Mode {
+    /// As figures begin.
+    pub name: &'static str,
     /// Cookies asked for; none for plain NTP.
     cookies: u32,
 }
 
-const MODES: [Mode; 3] = [
+/// Every way.
+pub const MODES: [Mode; 3] = [
     Mode { name: "plain", cookies: 0 },
     Mode { name: "nts1", cookies: 1 },
     Mode { name: "nts8", cookies: 8 },
@@ -26,7 +29,8 @@ const MODES: [Mode; 3] = [
 const RATE: u32 = 220_000;
 
 const CHRONY: &str = "chrony";
-const OURS: &str = "noonmarkd";
+/// Our program.
+pub const OURS: &str = "noonmarkd";
 const ECHO: &str = "echo";
 const NTPD_RS: &str = "ntpdrs19";
 const OURS_AT: &str = "10.93.0.11";
@@ -35,15 +39,30 @@ const NTPD_RS_AT: &str = "10.93.0.14";
 
 /// What `ntp-load` prints, as far as it is looked at.
 #[derive(Deserialize)]
-struct Outcome {
+pub struct Outcome {
     answered_per_s: f64,
     good: u64,
     bad: u64,
     checked: u64,
     complaints: Vec<String>,
     missed: u32,
-    ns_per_answer: f64,
+    /// Processor time of the server's processes through its good answers.
+    pub ns_per_answer: f64,
     busy: f64,
+}
+
+impl Outcome {
+    /// A line for who waits.
+    pub fn show(&self, round: u32, rounds: u32, mode: &Mode, server: &Server) {
+        eprintln!(
+            "round {round} of {rounds}  {:<5} {:<9} {:>7.0} answers/s  {:>6.0} ns each  busy {:>3.0} %",
+            mode.name,
+            server.name,
+            self.answered_per_s,
+            self.ns_per_answer,
+            self.busy * 100.0,
+        );
+    }
 }
 
 /// Samples of one server in one mode.
@@ -66,15 +85,7 @@ pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
         for (mode, samples) in MODES.iter().zip(&mut samples) {
             for (server, samples) in servers.iter().zip(samples) {
                 let outcome = drive(&rig, server, mode)?;
-                eprintln!(
-                    "round {round} of {}  {:<5} {:<9} {:>7.0} answers/s  {:>6.0} ns each  busy {:>3.0} %",
-                    wish.rounds,
-                    mode.name,
-                    server.name,
-                    outcome.answered_per_s,
-                    outcome.ns_per_answer,
-                    outcome.busy * 100.0,
-                );
+                outcome.show(round, wish.rounds, mode, server);
                 samples.ns.push(outcome.ns_per_answer);
                 samples.rate.push(outcome.answered_per_s);
             }
@@ -123,27 +134,43 @@ fn start_chrony(rig: &Rig) -> Result<Server, String> {
 }
 
 fn start_ours(rig: &Rig) -> Result<Server, String> {
-    let mut server = start_noonmarkd(rig, OURS_AT)?;
+    let ours = Ours { name: OURS, address: OURS_AT, program: None };
+    let mut server = start_noonmarkd(rig, &ours)?;
     server.wait_until(|| answers(rig, OURS_AT, true))?;
     Ok(server)
 }
 
+/// A noonmarkd to be started.
+pub struct Ours<'a> {
+    /// What it is called in figures; its files are named by it.
+    pub name: &'static str,
+    /// Its address, one that no other server of the run has.
+    pub address: &'static str,
+    /// The program, if not the one of this tree.
+    pub program: Option<&'a Path>,
+}
+
 /// Starts noonmarkd as an operator would, with one thread for its one processor.
-pub fn start_noonmarkd(rig: &Rig, address: &'static str) -> Result<Server, String> {
-    private_folder(&rig.file("state"))?;
+///
+/// # Errors
+/// What the file system or starting it says.
+pub fn start_noonmarkd(rig: &Rig, ours: &Ours<'_>) -> Result<Server, String> {
+    let Ours { name, address, program } = ours;
+    private_folder(&rig.file(&format!("{name}-state")))?;
+    let configuration = format!("{name}.toml");
     rig.write(
-        "noonmark.toml",
+        &configuration,
         &format!(
             "[server]\nlisten = [\"{address}:123\"]\nthreads = 1\nlocal-stratum = 1\n\
              [nts]\nlisten = [\"{address}:4460\"]\ncertificate = \"{}\"\nkey = \"{}\"\n\
-             max-per-prefix = 512\n[state]\nfolder = \"state\"\n[status]\nsocket = \"status.sock\"\n",
+             max-per-prefix = 512\n[state]\nfolder = \"{name}-state\"\n[status]\nsocket = \"{name}.sock\"\n",
             certificate::CHAIN,
             certificate::KEY,
         ),
     )?;
-    let mut command = rig.program(OURS);
-    command.arg("--config").arg(rig.file("noonmark.toml"));
-    rig.start(OURS, address, &command)
+    let mut command = program.map_or_else(|| rig.program(OURS), Command::new);
+    command.arg("--config").arg(rig.file(&configuration));
+    rig.start(name, address, &command)
 }
 
 fn start_echo(rig: &Rig) -> Result<Server, String> {
@@ -161,7 +188,10 @@ fn start_ntpd_rs(rig: &Rig) -> Result<Server, String> {
 }
 
 /// Whether a few plain requests, and with `nts` a key establishment and a few protected ones, are answered.
-fn answers(rig: &Rig, address: &str, nts: bool) -> Result<(), String> {
+///
+/// # Errors
+/// What came instead.
+pub fn answers(rig: &Rig, address: &str, nts: bool) -> Result<(), String> {
     for cookies in if nts { 0..2 } else { 0..1 } {
         let mut command = load(rig, address, cookies);
         command.args(["--rate", "200", "--warm-up", "0.02", "--seconds", "0.1", "--requests", "8"]);
@@ -177,7 +207,10 @@ fn answers(rig: &Rig, address: &str, nts: bool) -> Result<(), String> {
 }
 
 /// One run of the generator at full rate.
-fn drive(rig: &Rig, server: &Server, mode: &Mode) -> Result<Outcome, String> {
+///
+/// # Errors
+/// What was wrong with the answers.
+pub fn drive(rig: &Rig, server: &Server, mode: &Mode) -> Result<Outcome, String> {
     let mut command = load(rig, server.address, mode.cookies);
     command.args(["--rate", &RATE.to_string(), "--server-processor", SERVER_PROCESSOR]);
     command.args(server.process_arguments());
@@ -206,7 +239,8 @@ fn drive(rig: &Rig, server: &Server, mode: &Mode) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
-fn load(rig: &Rig, address: &str, cookies: u32) -> Command {
+/// The generator for a server, asking for `cookies`.
+pub fn load(rig: &Rig, address: &str, cookies: u32) -> Command {
     let mut command = rig.program("ntp-load");
     command.args(["--interface", netns::CLIENT_INTERFACE, "--server-mac", SERVER_MAC]);
     command.args(["--server", address, "--first-client", FIRST_CLIENT]);
@@ -214,7 +248,8 @@ fn load(rig: &Rig, address: &str, cookies: u32) -> Command {
     command
 }
 
-fn ask_for_keys(rig: &Rig, command: &mut Command, address: &str) {
+/// Has a program of the rig establish keys with the server first.
+pub fn ask_for_keys(rig: &Rig, command: &mut Command, address: &str) {
     command.args(["--ke", &format!("{address}:4460"), "--name", certificate::NAME, "--ca"]);
     command.arg(rig.file(certificate::AUTHORITY));
 }
