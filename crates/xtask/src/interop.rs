@@ -16,6 +16,7 @@ mod network;
 mod room;
 mod server;
 mod service;
+mod variant;
 mod ways;
 
 use std::path::Path;
@@ -24,13 +25,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::netns;
 use crate::peers::Peers;
 use crate::report::Tally;
 use crate::test::Wish;
 use crate::workspace::Metadata;
-use crate::{build, netns};
 use cells::{Cell, Figures, Miss};
 use lab::{Lab, Place};
+use variant::Variant;
 
 /// Cells that run at the same time. Most of a cell's time is waiting.
 const AT_ONCE: usize = 12;
@@ -38,18 +40,14 @@ const AT_ONCE: usize = 12;
 /// Runs every cell.
 pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
-    let mut cells = cells::all(wish.long);
-    let alone = [
-        follower::all(),
-        network::all(),
-        ways::all(),
-        service::all(),
-        credentials::all(),
-        logging::all(),
-        demo::all(),
-    ];
-    cells.extend(alone.into_iter().flatten());
-    cells.retain(|cell| wish.cell.as_ref().is_none_or(|text| cell.name.contains(text.as_str())));
+    let is_chosen =
+        |cell: &Cell| wish.cell.as_ref().is_none_or(|text| cell.name.contains(text.as_str()));
+    let cells_of = |variant: &Variant| -> Vec<Cell> {
+        variant.cells(wish.long).into_iter().filter(is_chosen).collect()
+    };
+    let mut tried: Vec<(Variant, Vec<Cell>)> =
+        Variant::all(wish.long).iter().map(|variant| (*variant, cells_of(variant))).collect();
+    tried.retain(|(_, cells)| !cells.is_empty());
     let metadata = match Metadata::read() {
         Ok(metadata) => metadata,
         Err(problem) => {
@@ -61,34 +59,49 @@ pub fn run(wish: &Wish) -> Tally {
     let peers = match Peers::prepare(target, wish.consent) {
         Ok(peers) => peers,
         Err(reason) => {
-            for cell in &cells {
+            for cell in tried.iter().flat_map(|(_, cells)| cells) {
                 tally.record_not_run(&cell.name, &reason);
             }
             return tally;
         }
     };
     println!("peers: {}", peers.versions().join(", "));
-    let lab = match build::everything().and_then(|()| Lab::new(peers, target.join("debug"))) {
-        Ok(lab) => lab,
-        Err(problem) => {
-            tally.record("the laboratory", Err(problem));
-            return tally;
-        }
-    };
     netns::sweep();
-    let rows = run_cells(&lab, cells);
     let mut twin = Vec::new();
-    for (name, took, result) in rows {
-        twin.push(as_json(&name, took, &result));
-        let shown = result.as_ref().map(show).unwrap_or_default();
-        match result {
-            Ok(_) => tally.record(&format!("{name}{shown}"), Ok(())),
-            Err(Miss::Failed(what)) => tally.record(&name, Err(what)),
-            Err(Miss::NotRun(reason)) => tally.record_not_run(&name, &reason),
+    for (variant, cells) in tried {
+        match furnish(variant, target, &peers, wish) {
+            Ok(lab) => {
+                for row in run_cells(&lab, cells) {
+                    twin.push(as_json(&row));
+                    record(&mut tally, row);
+                }
+            }
+            // What this machine lacks for a variant is no fault of the tree.
+            Err(reason) if variant != Variant::AsBuilt => {
+                for cell in &cells {
+                    tally.record_not_run(&cell.name, &reason);
+                }
+            }
+            Err(problem) => tally.record("the laboratory", Err(problem)),
         }
     }
     tally.record("the rows as JSON", write_twin(&target.join("interop.json"), &twin));
     tally
+}
+
+/// The laboratory of a variant: its programs are built, and can be started by who is to start them.
+fn furnish(variant: Variant, target: &Path, peers: &Peers, wish: &Wish) -> Result<Lab, String> {
+    let programs = variant.programs(target, wish.consent)?;
+    let lab = Lab::new(peers.clone(), programs, target.join("debug"), variant.account())?;
+    lab.is_reachable().map(|()| lab)
+}
+
+fn record(tally: &mut Tally, (name, _, result): Row) {
+    match result {
+        Ok(figures) => tally.record(&format!("{name}{}", show(&figures)), Ok(())),
+        Err(Miss::Failed(what)) => tally.record(&name, Err(what)),
+        Err(Miss::NotRun(reason)) => tally.record_not_run(&name, &reason),
+    }
 }
 
 type Row = (String, Duration, Result<Figures, Miss>);
@@ -126,7 +139,7 @@ fn show(figures: &Figures) -> String {
     if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
 }
 
-fn as_json(name: &str, took: Duration, result: &Result<Figures, Miss>) -> Value {
+fn as_json((name, took, result): &Row) -> Value {
     let (verdict, figures, reason) = match result {
         Ok(figures) => ("passed", figures.clone(), None),
         Err(Miss::Failed(reason)) => ("failed", Figures::new(), Some(reason)),

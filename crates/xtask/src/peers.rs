@@ -123,8 +123,7 @@ impl Peers {
                 fs::remove_dir_all(&outside)?;
             }
             fs::create_dir_all(&outside)?;
-            // chrony refuses a socket in a folder that is open to others.
-            fs::set_permissions(&outside, std::os::unix::fs::PermissionsExt::from_mode(0o750))
+            fs::set_permissions(&outside, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         };
         make().map_err(|e: std::io::Error| format!("{}: {e}", outside.display()))?;
         Ok((outside, inside))

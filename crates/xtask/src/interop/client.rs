@@ -140,7 +140,7 @@ impl<'a> Client<'a> {
             let mut chronyc = self.lab.peers.command(Peers::CHRONYC);
             chronyc
                 .arg("-h")
-                .arg(format!("{}/client.sock", self.place.inside))
+                .arg(format!("{}/client.sock", self.place.chrony()))
                 .arg("-n")
                 .args(arguments);
             child::output(LIMIT, &chronyc)
@@ -172,14 +172,14 @@ impl<'a> Client<'a> {
 }
 
 fn chrony(lab: &Lab, place: &Place, family: Family, aead: u16) -> Result<Command, String> {
-    let (name, folder) = (family.server_name(), &place.inside);
+    let (name, folder, private) = (family.server_name(), &place.inside, place.chrony());
     let text = format!(
         "server {name} nts iburst minpoll 0 maxpoll 0\n\
          authselectmode require\n\
          ntstrustedcerts {folder}/ca.pem\n\
          ntsaeads {aead}\n\
          cmdport 0\n\
-         bindcmdaddress {folder}/client.sock\n\
+         bindcmdaddress {private}/client.sock\n\
          pidfile {folder}/client.pid\n"
     );
     place.write("client.conf", &text)?;

@@ -28,9 +28,9 @@ fn chronyd_by_the_lines(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
         lines_for_chronyd(&said).ok_or(said)
     })?;
     // Theirs as they are; ours only say where this one's own files go.
-    let folder = &place.inside;
+    let (folder, private) = (&place.inside, place.chrony());
     let text = format!(
-        "{lines}cmdport 0\nbindcmdaddress {folder}/client.sock\npidfile {folder}/client.pid\n"
+        "{lines}cmdport 0\nbindcmdaddress {private}/client.sock\npidfile {folder}/client.pid\n"
     );
     place.write("client.conf", &text)?;
     let mut chronyd = lab.peers.command(Peers::CHRONYD);

@@ -164,7 +164,7 @@ fn coming_and_going(lab: &Lab, place: &Place, family: Family) -> Result<Figures,
 
 /// The DS field of answers as it is on the wire, over both families, for two settings.
 fn marked(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
-    let mut tap = lab.program("ntp-tap");
+    let mut tap = lab.tool("ntp-tap");
     tap.args(["--interface", CLIENT_INTERFACE]);
     let log = place.path("tap.out");
     let mut tap = place.pair.client.start(&tap, &log)?;

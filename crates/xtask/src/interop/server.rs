@@ -85,7 +85,7 @@ impl<'a> Server<'a> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_ours(lab: &'a Lab, place: &'a Place, configuration: &str) -> Result<Self, String> {
-        make_state_folder(place)?;
+        place.private_folder("state")?;
         place.write(CONFIGURATION, configuration)?;
         let kind = Kind::Noonmarkd;
         Self { kind, lab, place, daemon: launch(kind, lab, place)? }.ready()
@@ -129,7 +129,7 @@ impl<'a> Server<'a> {
                 let mut chronyc = self.lab.peers.command(Peers::CHRONYC);
                 chronyc
                     .arg("-h")
-                    .arg(format!("{}/server.sock", self.place.inside))
+                    .arg(format!("{}/server.sock", self.place.chrony()))
                     .arg("serverstats");
                 let said = child::output(LIMIT, &chronyc)?;
                 chrony_answered(&said).ok_or(said)
@@ -193,15 +193,6 @@ fn status(place: &Place) -> Result<Value, String> {
     serde_json::from_slice(&octets).map_err(|e| format!("status: {e}"))
 }
 
-fn make_state_folder(place: &Place) -> Result<(), String> {
-    let folder = place.path("state");
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| {
-            std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-        })
-        .map_err(|e| format!("{}: {e}", folder.display()))
-}
-
 /// The server's configuration in the folder of its place.
 const CONFIGURATION: &str = "server.conf";
 
@@ -215,7 +206,7 @@ fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
     let numbers: Vec<String> = aeads.iter().map(u16::to_string).collect();
     let text = match kind {
         Kind::Noonmarkd => {
-            make_state_folder(place)?;
+            place.private_folder("state")?;
             let aeads = if numbers.is_empty() {
                 String::new()
             } else {
@@ -242,6 +233,7 @@ fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
             } else {
                 format!("ntsaeads {}\n", numbers.join(" "))
             };
+            let private = place.chrony();
             format!(
                 "local stratum 1\n\
                  allow\n\
@@ -250,7 +242,7 @@ fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
                  ntsrotate 60\n\
                  ntsdumpdir {folder}\n{aeads}\
                  cmdport 0\n\
-                 bindcmdaddress {folder}/server.sock\n\
+                 bindcmdaddress {private}/server.sock\n\
                  pidfile {folder}/server.pid\n"
             )
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::cells::{Cell, Figures, Miss, cell};
 use super::lab::{Lab, Place};
 use super::server::Server;
+use crate::child::transplant;
 use crate::netns::{CLIENT_INTERFACE, Daemon, SERVER_V4, SERVER_V6};
 
 /// All of them.
@@ -121,12 +122,7 @@ fn serve<'a>(lab: &'a Lab, place: &'a Place) -> Result<Server<'a>, String> {
 /// noonmarkd in the client's namespace, with one source, and without touching any clock. Names are those of the file `hosts` of the
 /// place, if there is one.
 fn watch(lab: &Lab, place: &Place, source: &str) -> Result<Daemon, String> {
-    let folder = place.path("watcher");
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| {
-            std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-        })
-        .map_err(|e| format!("{}: {e}", folder.display()))?;
+    place.private_folder("watcher")?;
     let file = place.write(
         "watcher.toml",
         &format!(
@@ -137,7 +133,8 @@ fn watch(lab: &Lab, place: &Place, source: &str) -> Result<Daemon, String> {
     let mut named = Command::new("sh");
     named.args(["-euc", "if [ -e \"$0\" ]; then mount --bind \"$0\" /etc/hosts; fi; exec \"$@\""]);
     named.arg(place.path("hosts"));
-    named.arg(lab.programs.join("noonmarkd")).arg("--config").arg(file);
+    transplant(&lab.program("noonmarkd"), &mut named);
+    named.arg("--config").arg(file);
     place.pair.client.start_here(&named, &place.path("watcher.out"))
 }
 
