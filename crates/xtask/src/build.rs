@@ -1,5 +1,7 @@
 //! Stage `build`: everything compiles, with the lock file as committed.
 
+mod cross;
+
 use std::time::Duration;
 
 use crate::apt::{self, Needed};
@@ -16,6 +18,9 @@ pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     tally.record("compilers", apt::ensure(COMPILERS, wish.consent));
     tally.record("workspace, all targets", everything());
+    if wish.long {
+        cross::check(&mut tally, wish.consent);
+    }
     tally
 }
 

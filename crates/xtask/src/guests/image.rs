@@ -21,11 +21,22 @@ impl Image {
     /// # Errors
     /// A sentence, without busybox.
     pub fn new() -> Result<Self, String> {
+        let busybox = on_path("busybox")?;
+        let mut image = Self::with_busybox(&busybox)?;
+        image.program("bin/busybox", &busybox)?;
+        Ok(image)
+    }
+
+    /// The same with another machine's busybox, which must be static.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn with_busybox(busybox: &Path) -> Result<Self, String> {
         let mut image = Self::default();
         for folder in ["dev", "etc", "proc", "root", "run", "sys", "tmp", "usr/bin"] {
             image.folder(Path::new(folder));
         }
-        image.program("bin/busybox", &on_path("busybox")?)?;
+        image.copy("bin/busybox", busybox)?;
         Ok(image)
     }
 
