@@ -5,6 +5,8 @@
 //! turn, so that what else the machine does falls on all alike. The figure of a server is the least processor time per
 //! answer of all rounds; what is judged is the quotient of two such figures. `docs/performance.md` has the method.
 //!
+//! `cargo xtask bench overload` asks who is still answered while somebody floods a server that has little of a processor.
+//!
 //! `cargo xtask bench accuracy` is of another kind: nothing is timed, a clock is kept in virtual time (`docs/accuracy.md`). `cargo xtask bench guests`
 //! keeps a real kernel's clock, in a guest.
 
@@ -14,6 +16,7 @@ mod figure;
 mod guests;
 pub mod instructions;
 mod ke;
+mod overload;
 mod rig;
 mod rounds;
 mod server;
@@ -35,6 +38,8 @@ enum Subject {
     Server(ServerWish),
     /// Processor time per key establishment with a P-256 certificate: noonmarkd beside ntpd-rs
     Ke(Wish),
+    /// Who is still answered while somebody floods the server: noonmarkd beside chronyd
+    Overload(overload::Arguments),
     /// How far the clock is off in simulation, beside chronyd's figures in the same conditions
     Accuracy(accuracy::Wish),
     /// How far a real kernel's clock is off in guests, kept by noonmarkd and by chronyd
@@ -84,6 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         }
         Subject::Server(ServerWish { wish, against: None }) => (*wish, server::measure(*wish)?),
         Subject::Ke(wish) => (*wish, ke::measure(*wish)?),
+        Subject::Overload(arguments) => (arguments.wish, overload::measure(arguments)?),
         Subject::Accuracy(wish) => return accuracy::run(wish).map(|()| ExitCode::SUCCESS),
         Subject::Guests(wish) => return guests::run(wish).map(|()| ExitCode::SUCCESS),
         Subject::Instructions(wish) => return instructions::run(wish),

@@ -87,7 +87,7 @@ impl Figure {
 }
 
 /// The one in the middle; of an even number, the mean of the two.
-fn median(values: &[f64]) -> Option<f64> {
+pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (low, high) =

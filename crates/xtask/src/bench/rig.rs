@@ -21,7 +21,7 @@ const NOBODY_MAC: &str = "02:00:00:00:00:ee";
 pub const FIRST_CLIENT: &str = "10.64.0.0";
 const CLIENTS: &str = "10.64.0.0/16";
 /// The router that stands for all clients.
-const ROUTER: &str = "10.93.0.3";
+pub const ROUTER: &str = "10.93.0.3";
 
 /// The processor servers are pinned to.
 pub const SERVER_PROCESSOR: &str = "0";
@@ -186,10 +186,14 @@ impl Server {
         self.daemon.wait_for(Duration::from_secs(15), ready).map_err(|e| format!("{name}: {e}"))
     }
 
+    /// Its processes.
+    pub fn processes(&self) -> Vec<u32> {
+        self.daemon.processes()
+    }
+
     /// Its processes as arguments for the rig's programs.
     pub fn process_arguments(&self) -> Vec<String> {
-        self.daemon
-            .processes()
+        self.processes()
             .into_iter()
             .flat_map(|id| ["--process".to_owned(), id.to_string()])
             .collect()
@@ -204,9 +208,16 @@ fn pin(processor: &str, inner: &Command) -> Command {
     command
 }
 
+/// What is built for measuring: the daemon, and what stands at the other end of the wire.
+const PROGRAMS: [&str; 6] =
+    ["noonmarkd", "ntp-load", "ntp-echo", "ke-load", "ntp-flood", "ke-flood"];
+
 fn build() -> Result<(), String> {
     let mut build = workspace::cargo();
     build.args(["build", "--release", "--locked", "-p", "noonmarkd", "-p", "noonmark-rig"]);
+    PROGRAMS.iter().for_each(|name| {
+        build.args(["--bin", name]);
+    });
     // Cargo shows its progress on standard error.
     child::run(Duration::from_secs(1800), &build).or_say("cargo build --release")
 }

@@ -239,8 +239,7 @@ pub fn drive(rig: &Rig, server: &Server, mode: &Mode) -> Result<Outcome, String>
     Ok(outcome)
 }
 
-/// The generator for a server, asking for `cookies`.
-pub fn load(rig: &Rig, address: &str, cookies: u32) -> Command {
+fn load(rig: &Rig, address: &str, cookies: u32) -> Command {
     let mut command = rig.program("ntp-load");
     command.args(["--interface", netns::CLIENT_INTERFACE, "--server-mac", SERVER_MAC]);
     command.args(["--server", address, "--first-client", FIRST_CLIENT]);
