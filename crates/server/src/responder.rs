@@ -232,7 +232,7 @@ impl Responder {
     }
 
     /// In overload, before more is spent: whose cookie did not open is shed as plain requests are, whose cookie did is held to the share of its
-    /// prefix. Only a client can have a cookie, so nobody can use up another prefix's share but by giving its own away.
+    /// prefix. Before the cookie was opened that share would be anybody's to use up who writes an address of the prefix into a datagram.
     fn shed_unproven(&mut self, slots: &[Slot], now: Mono) {
         for (place, slot) in slots.iter().enumerate() {
             let Some(desk) = self.desks.get(place) else { continue };
