@@ -50,6 +50,7 @@ pub mod route;
 pub mod sandbox;
 pub mod schedule;
 pub mod sealed;
+mod sequence;
 pub mod signals;
 pub mod store;
 pub mod tcp;

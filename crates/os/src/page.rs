@@ -13,7 +13,7 @@
 //! | 2 | sequence: odd while a write is going on | content |
 //! | 3… | content | content |
 //!
-//! A reader copies the content out between two looks at the sequence and tries again if they differ, a bounded number of
+//! The lock is [`crate::sequence`]. A reader copies the content out between two looks at the sequence and tries again if they differ, a bounded number of
 //! times: a writer that stops half-way costs its readers fresh values, never their time.
 
 use std::ffi::CStr;
@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::mapping::{Mapping, ReadOnly};
 use crate::sealed;
+use crate::sequence::{self, OwnWords, Words};
 
 /// A page of state that this process alone writes, whole, through [`StatePage::publish`].
 pub struct StatePage {
@@ -46,21 +47,8 @@ impl StatePage {
     ///
     /// Words beyond the page's length are dropped, and words `content` does not reach keep their value.
     pub fn publish(&mut self, content: &[u64]) {
-        let words = self.mapping.words();
-        let (Some(sequence), Some(body)) = (words.get(STATE_SEQUENCE), words.get(STATE_CONTENT..))
-        else {
-            return;
-        };
-        // This process alone writes, through `&mut self`, so the sequence is ours to read without ordering.
-        let before = sequence.load(Ordering::Relaxed);
-        sequence.store(before.wrapping_add(1) | 1, Ordering::Relaxed);
-        // No word of the content may become visible before the odd sequence.
-        fence(Ordering::Release);
-        for (word, value) in body.iter().zip(content) {
-            word.store(*value, Ordering::Relaxed);
-        }
-        // Nor the even sequence before the last word.
-        sequence.store((before.wrapping_add(1) | 1).wrapping_add(1), Ordering::Release);
+        let own = Own(self.mapping.words().get(STATE_SEQUENCE..).unwrap_or_default());
+        sequence::publish(&own, content.iter().copied());
     }
 
     /// The descriptor to hand to readers.
@@ -87,27 +75,47 @@ impl StateReader {
     /// Words that the page does not have become 0.
     #[must_use]
     pub fn read(&self, content: &mut [u64]) -> bool {
-        for _ in 0..READ_TRIES {
-            let before = self.0.load(STATE_SEQUENCE, Ordering::Acquire);
-            if before & 1 == 0 {
-                for (at, value) in content.iter_mut().enumerate() {
-                    *value = self.0.load(STATE_CONTENT + at, Ordering::Relaxed);
-                }
-                // No load above may be done after the sequence is looked at again.
-                fence(Ordering::Acquire);
-                if self.0.load(STATE_SEQUENCE, Ordering::Relaxed) == before {
-                    return true;
-                }
-            }
-            std::hint::spin_loop();
-        }
-        false
+        sequence::read(&Other(&self.0), content, READ_TRIES)
     }
 
     /// How often the page has been published; the same number means the same content.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.0.load(STATE_SEQUENCE, Ordering::Acquire) >> 1
+        sequence::generation(&Other(&self.0))
+    }
+}
+
+/// The words of a page of ours from the sequence on.
+struct Own<'a>(&'a [AtomicU64]);
+
+impl Words for Own<'_> {
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        self.0.get(at).map_or(0, |word| word.load(order))
+    }
+
+    fn fence(&self, order: Ordering) {
+        fence(order);
+    }
+}
+
+impl OwnWords for Own<'_> {
+    fn store(&self, at: usize, value: u64, order: Ordering) {
+        if let Some(word) = self.0.get(at) {
+            word.store(value, order);
+        }
+    }
+}
+
+/// The words of another's page from the sequence on.
+struct Other<'a>(&'a ReadOnly);
+
+impl Words for Other<'_> {
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        self.0.load(STATE_SEQUENCE + at, order)
+    }
+
+    fn fence(&self, order: Ordering) {
+        fence(order);
     }
 }
 
