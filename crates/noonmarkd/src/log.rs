@@ -6,18 +6,25 @@
 //! The journal itself gets an entry per event over its own protocol: `MESSAGE`, `PRIORITY`, `NOONMARK_PROCESS`, then the event's
 //! own fields as `NOONMARK_` and the name. Where no journal listens, text goes to standard error instead.
 //!
+//! No process waits for whoever takes its lines: what there is no room for is lost, and text and JSON say how many lines were.
+//!
 //! No line carries a control character, so what a peer or a file said cannot forge another line or paint a terminal.
 
 use std::fmt::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use noonmark_config::{Log, LogFormat, LogLevel};
-use noonmark_os::clock;
+use noonmark_os::{clock, poll};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterExt, dynamic_filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
@@ -36,7 +43,7 @@ pub fn start(process: &'static str, log: Log) {
     let lines = |line| {
         tracing_subscriber::fmt::layer()
             .event_format(line)
-            .with_writer(std::io::stderr)
+            .with_writer(Unhurried::default)
             // Where a line cannot be written, saying so cannot be either, and would end the process.
             .log_internal_errors(false)
             .with_filter(level)
@@ -47,14 +54,15 @@ pub fn start(process: &'static str, log: Log) {
     let _ = match log.format {
         LogFormat::Text => registry.with(lines(text)).try_init(),
         LogFormat::Json => registry.with(lines(Line { process, shape: Shape::Json })).try_init(),
-        LogFormat::Journald => match tracing_journald::layer() {
-            Ok(journal) => {
+        LogFormat::Journald => match open_journal() {
+            Ok((journal, room)) => {
                 let journal = journal
                     .with_priority_mappings(priorities())
                     .with_field_prefix(Some("NOONMARK".to_owned()))
                     .with_syslog_identifier("noonmarkd".to_owned())
                     .with_custom_fields([("NOONMARK_PROCESS", process)]);
-                registry.with(journal.with_filter(level)).try_init()
+                let room = dynamic_filter_fn(move |_, _| room.is_there());
+                registry.with(journal.with_filter(level.and(room))).try_init()
             }
             Err(error) => {
                 let started = registry.with(lines(text)).try_init();
@@ -64,6 +72,66 @@ pub fn start(process: &'static str, log: Log) {
         },
     };
 }
+
+/// The journal, and a look at how much it takes.
+fn open_journal() -> io::Result<(tracing_journald::Layer, JournalRoom)> {
+    let room = JournalRoom::open();
+    if !room.is_there() {
+        // Opening the layer says something, and would wait.
+        return Err(io::Error::new(io::ErrorKind::WouldBlock, "the journal takes nothing"));
+    }
+    Ok((tracing_journald::layer()?, room))
+}
+
+/// Lines that nobody took since the last one that somebody did.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Standard error for as much as it takes at once. Whoever reads the other end of a pipe may have stopped, and no process shall stop
+/// for that: a line without room is lost, and the next one that has some says how many were.
+#[derive(Default)]
+struct Unhurried;
+
+impl io::Write for Unhurried {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let stderr = io::stderr();
+        let mut to = stderr.lock();
+        // The layer hands over a line at a time, of which a pipe takes no more than this for sure.
+        for part in line.chunks(poll::PIPE_ROOM) {
+            if !poll::has_room(to.as_fd()) {
+                LOST.fetch_add(1, Ordering::Relaxed);
+                return Ok(line.len());
+            }
+            to.write_all(part)?;
+        }
+        LOST.store(0, Ordering::Relaxed);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A look at how much the journal takes at once: a socket connected to it, over which nothing is said.
+struct JournalRoom(Option<UnixDatagram>);
+
+impl JournalRoom {
+    fn open() -> Self {
+        let connected = UnixDatagram::unbound().and_then(|socket| {
+            socket.connect(JOURNAL)?;
+            Ok(socket)
+        });
+        Self(connected.ok())
+    }
+
+    /// Whether an entry would not have to wait. Without a look it is tried.
+    fn is_there(&self) -> bool {
+        self.0.as_ref().is_none_or(|socket| poll::has_room(socket.as_fd()))
+    }
+}
+
+/// Where systemd's journal listens, of its documentation ("Native Journal Protocol").
+const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// How one event becomes one line.
 struct Line {
@@ -100,6 +168,10 @@ where
     ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        let lost = LOST.load(Ordering::Relaxed);
+        if lost > 0 {
+            fields.others.push(("lines_lost_before", lost.into()));
+        }
         let level = *event.metadata().level();
         writeln!(to, "{}", self.write(level, fields, clock::realtime()))
     }

@@ -28,6 +28,20 @@ pub fn readable(
     }
 }
 
+/// Whether something can be written to `descriptor` without waiting: to a pipe as much as [`PIPE_ROOM`], to a socket as a rule more.
+/// One that is broken counts as well, since an error comes at once.
+#[must_use]
+pub fn has_room(descriptor: BorrowedFd<'_>) -> bool {
+    let mut watched =
+        libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: `watched` is one live, writable entry, naming a descriptor borrowed for the length of the call.
+    let polled = crate::checked(unsafe { libc::poll(&raw mut watched, 1, 0) });
+    polled.is_err() || watched.revents != 0
+}
+
+/// Octets that a pipe with room takes at once (`PIPE_BUF`).
+pub const PIPE_ROOM: usize = libc::PIPE_BUF;
+
 /// Milliseconds as `poll` wants them, rounded up: a wait of 1 µs must not become a loop without waits.
 fn milliseconds(timeout: Option<Duration>) -> libc::c_int {
     match timeout {
@@ -59,6 +73,21 @@ mod tests {
             [false, true],
             "an end of file can be read"
         );
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_has_no_room_left() {
+        use std::io::Write;
+        let (reader, mut writer) = std::io::pipe().expect("descriptors");
+        let mut written = 0;
+        while has_room(writer.as_fd()) {
+            writer.write_all(&[0; PIPE_ROOM]).expect("there was room");
+            written += PIPE_ROOM;
+            assert!(written <= 16 << 20, "it never fills");
+        }
+        assert!(written >= PIPE_ROOM);
+        drop(reader);
+        assert!(has_room(writer.as_fd()), "an error comes at once");
     }
 
     #[test]

@@ -74,6 +74,8 @@ const CELLS: &[Cell] = &[
     Cell::new("address replaced", |place, _| network::address_replaced(place)),
     Cell::new("journal gone and back", journal::gone),
     Cell::new("log on a full disk", journal::full),
+    Cell::new("log to a pipe that nobody reads", journal::unread),
+    Cell::new("journal that takes nothing", journal::stuck),
 ];
 
 const SOAK: &str = "soak";

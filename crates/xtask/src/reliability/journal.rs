@@ -107,3 +107,64 @@ pub fn full(place: &Place, _: u64) -> Result<Figures, String> {
         ("lost".to_owned(), json!(seen.lost())),
     ]))
 }
+
+/// Standard error is a pipe that is full, and nobody reads it.
+pub fn unread(place: &Place, _: u64) -> Result<Figures, String> {
+    shell("mkfifo -m 0666 /run/pipe")?;
+    let pipe = place.folder.join(super::place::LOG);
+    std::os::unix::fs::symlink("/run/pipe", &pipe).map_err(|e| e.to_string())?;
+    // Held open for reading, too, or there would be an error in place of a wait.
+    let open = std::fs::File::options().read(true).write(true).open("/run/pipe");
+    let _held = open.map_err(|e| format!("the pipe: {e}"))?;
+    shell("dd if=/dev/zero of=/run/pipe oflag=nonblock bs=4096 count=64 2>/dev/null || true")?;
+    nobody_waits(place, SERVER)
+}
+
+/// The journal is there, but takes nothing.
+pub fn stuck(place: &Place, _: u64) -> Result<Figures, String> {
+    shell("mkdir -p /run/systemd/journal")?;
+    let journal = listen()?;
+    let filler = UnixDatagram::unbound().map_err(|e| e.to_string())?;
+    let fill = || {
+        filler.set_nonblocking(true)?;
+        while filler.send_to(b"MESSAGE=full\n", SOCKET).is_ok() {}
+        std::io::Result::Ok(())
+    };
+    fill().map_err(|e| e.to_string())?;
+    let figures = nobody_waits(place, &format!("{SERVER}[log]\nformat = \"journald\"\n"));
+    drop(journal);
+    figures
+}
+
+/// Starts, reloads, kills and stops a daemon whose log is taken by nobody: no process may wait for that.
+fn nobody_waits(place: &Place, configuration: &str) -> Result<Figures, String> {
+    let daemon = place.start(configuration)?;
+    let ntp = address("127.0.0.1:123");
+    let onlooker = Onlooker::of(ntp)?;
+    let keys = Keys::establish(place, address("127.0.0.1:4460"))?;
+    for number in 2..4 {
+        daemon.signal("HUP", daemon.pid());
+        daemon.wait_until("it is reloaded", PATIENCE, |status| {
+            status["configuration"]["generation"] == number
+        })?;
+        for name in ["warden", "ke", "observe"] {
+            daemon.kill_and_wait(name)?;
+        }
+    }
+    // Longer than a role may go without a sign of life.
+    std::thread::sleep(Duration::from_secs(35));
+    keys.check(ntp, "without anybody who reads the log")?;
+    Keys::establish(place, address("127.0.0.1:4460"))?.check(ntp, "established last")?;
+    let seen = onlooker.finish()?;
+    daemon.must(seen.lost() <= 1 && seen.unsynchronised == 0, || format!("{seen:?}"))?;
+    let status = daemon.wait_until("it serves", PATIENCE, is_ready)?;
+    for (name, expected) in [("warden", 2), ("ntp", 0), ("ke", 2), ("observe", 2)] {
+        let found = restarts(&status, name);
+        daemon.must(found == expected, || format!("{name} was started again {found} times"))?;
+    }
+    daemon.stop()?;
+    Ok(Figures::from_iter([
+        ("answered_meanwhile".to_owned(), json!(seen.good)),
+        ("lost".to_owned(), json!(seen.lost())),
+    ]))
+}

@@ -181,9 +181,11 @@ impl Daemon {
         self.child.id()
     }
 
-    /// What it wrote since the first start.
+    /// What it wrote since the first start, if that is in a file.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join(LOG)).unwrap_or_default()
+        let path = self.folder.join(LOG);
+        let is_file = fs::metadata(&path).is_ok_and(|found| found.is_file());
+        if is_file { fs::read_to_string(path).unwrap_or_default() } else { String::new() }
     }
 
     /// What it says of itself; nothing while nobody answers.

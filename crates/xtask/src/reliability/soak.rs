@@ -161,9 +161,7 @@ struct Chaos<'a> {
     reloads: u64,
 }
 
-/// In a long run a role lives for a minute before it is killed again, so that the pause before its next start does not grow.
-const KILL_EVERY: Duration = Duration::from_secs(13);
-const KILL_EVERY_IN_SHORT: Duration = Duration::from_secs(1);
+const KILL_EVERY: Duration = Duration::from_secs(1);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 const FLOOD_EVERY: Duration = Duration::from_secs(4);
 /// Datagrams of one flood.
@@ -177,7 +175,6 @@ impl<'a> Chaos<'a> {
     }
 
     fn run(&mut self, ntp: SocketAddr) -> Result<(), String> {
-        let every = if self.requests <= SHORT { KILL_EVERY_IN_SHORT } else { KILL_EVERY };
         let (mut killed, mut flooded, mut reloaded, mut sampled) =
             (Instant::now(), Instant::now(), Instant::now(), Instant::now());
         while !self.shared.over.load(Ordering::Relaxed) {
@@ -186,7 +183,7 @@ impl<'a> Chaos<'a> {
                 return Ok(());
             }
             let is_first_quarter = sent < self.requests / 4;
-            if is_first_quarter && killed.elapsed() >= every {
+            if is_first_quarter && killed.elapsed() >= KILL_EVERY {
                 self.kill()?;
                 killed = Instant::now();
             }
