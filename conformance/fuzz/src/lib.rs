@@ -11,6 +11,11 @@
 //! | [`cookie()`] | a cookie, a stored key ring | opens only if sealing makes the same octets; one changed bit closes it |
 //! | [`records()`] | NTS-KE records and messages | cutting the stream elsewhere changes nothing; what is read writes back the same |
 //! | [`responder()`] | datagrams to a whole server | no answer longer than its request; a packet that fails a check changes no state |
+//! | [`messages()`] | messages between roles, shared pages, rtnetlink | what is read writes back the same; nobody may say what is another's |
+//! | [`files()`] | lists of leap seconds, certificates, stored files | what is written is read as the same; damage is noticed |
+//! | [`configuration()`] | a configuration file | the same text means the same; a report names the file |
+//! | [`association()`] | all that can happen to a client's sources | questions are sound and never sent twice; work and deadlines are bounded |
+//! | [`establishment()`] | a key establishment between client and server | it ends; both have the same keys, or no agreement |
 //!
 //! And for all of them: no panic, no overflow (it is checked), no loop without end (the engine's time limit).
 //!
@@ -38,19 +43,29 @@
 //! `cargo run --package noonmark-fuzz --bin packet -- crash-…`.
 #![forbid(unsafe_code)]
 
+mod association;
+mod configuration;
 mod cookie;
 mod corpus;
+mod establishment;
 mod fields;
+mod files;
 mod input;
+mod messages;
 mod packet;
 mod records;
 mod request;
 mod responder;
 
+pub use association::{association, association_through};
+pub use configuration::{configuration, configuration_through};
 pub use cookie::{cookie, cookie_through};
 pub use corpus::{Replayed, replay, replay_arguments};
+pub use establishment::{establishment, establishment_through};
 pub use fields::{fields, fields_through};
+pub use files::{files, files_through};
 pub use input::Input;
+pub use messages::{messages, messages_through};
 pub use packet::{packet, packet_through};
 pub use records::{records, records_through};
 pub use responder::{responder, responder_through};
@@ -71,12 +86,17 @@ pub struct Target {
 pub type Fault<'a> = &'a dyn Fn(&str, &mut Vec<u8>);
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "packet", check: packet, check_through: packet_through },
     Target { name: "fields", check: fields, check_through: fields_through },
     Target { name: "cookie", check: cookie, check_through: cookie_through },
     Target { name: "records", check: records, check_through: records_through },
     Target { name: "responder", check: responder, check_through: responder_through },
+    Target { name: "messages", check: messages, check_through: messages_through },
+    Target { name: "files", check: files, check_through: files_through },
+    Target { name: "configuration", check: configuration, check_through: configuration_through },
+    Target { name: "association", check: association, check_through: association_through },
+    Target { name: "establishment", check: establishment, check_through: establishment_through },
 ];
 
 /// The whole of a target's program: the fuzzer's entry point, or without `--cfg fuzzing` a `main` that replays.

@@ -53,6 +53,20 @@ const MISTAKES: &[Mistake] = &[
     Mistake { target: "responder", place: "fates", damage: flip::<0> },
     Mistake { target: "responder", place: "answer alone", damage: lengthen },
     Mistake { target: "responder", place: "answer to the next", damage: flip::<3> },
+    Mistake { target: "messages", place: "message written back", damage: lose_last },
+    Mistake { target: "messages", place: "report written back", damage: flip::<15> },
+    Mistake { target: "messages", place: "bequest written back", damage: flip::<15> },
+    Mistake { target: "messages", place: "state written back", damage: flip::<39> },
+    Mistake { target: "messages", place: "datagram read again", damage: flip::<23> },
+    Mistake { target: "files", place: "leap seconds in order", damage: flip::<7> },
+    Mistake { target: "files", place: "certificate read again", damage: lose_last },
+    Mistake { target: "files", place: "number of authorities", damage: flip::<0> },
+    Mistake { target: "files", place: "file as it was written", damage: flip::<0> },
+    Mistake { target: "files", place: "account written", damage: flip::<0> },
+    Mistake { target: "files", place: "keys written", damage: flip::<0> },
+    Mistake { target: "configuration", place: "text read again", damage: begin_otherwise },
+    Mistake { target: "association", place: "question", damage: lose_last },
+    Mistake { target: "establishment", place: "cookie agreed", damage: flip::<25> },
 ];
 
 /// Places whose mistake depends on more than the octets; each has a test of its own below.
@@ -150,6 +164,10 @@ fn swap_stamps(octets: &mut Vec<u8>) {
 
 fn lengthen(octets: &mut Vec<u8>) {
     octets.extend([0; 4]);
+}
+
+fn begin_otherwise(octets: &mut Vec<u8>) {
+    octets.insert(0, b'=');
 }
 
 fn lose_last(octets: &mut Vec<u8>) {

@@ -43,3 +43,9 @@ mod sources;
 pub mod station;
 pub mod status;
 mod warden;
+
+/// Pages in which one role shows its state to another, as far as they hold more than numbers in a row.
+pub mod pages {
+    pub use crate::sources::report::{REPORT_WORDS, Report};
+    pub use crate::warden::bequest::{BEQUEST_WORDS, Bequest};
+}

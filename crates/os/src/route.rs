@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 mod message;
 
-use message::{Answer, answer, question, tells_of_change};
+use message::question;
+pub use message::{Answer, answer, tells_of_change};
 
 /// Asks the kernel for the way to an address, and hears when interfaces, addresses or routes change.
 ///

@@ -5,16 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Way;
 
-/// What the kernel says to a [`question`].
+/// What the kernel says to a question for the way to an address.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Answer {
+pub enum Answer {
+    /// This way.
     Way(Way),
     /// There is no way, or one that leads nowhere on purpose.
     Nowhere,
 }
 
 /// Whether a datagram of the kernel tells that an interface, an address or a route came, went or changed.
-pub(super) fn tells_of_change(datagram: &[u8]) -> bool {
+#[must_use]
+pub fn tells_of_change(datagram: &[u8]) -> bool {
     messages(datagram).any(|message| CHANGES.contains(&message.kind))
 }
 
@@ -38,7 +40,8 @@ pub(super) fn question(sequence: u32, address: IpAddr, interface: u32) -> Vec<u8
 }
 
 /// The answer to the question of this number in a datagram of the kernel.
-pub(super) fn answer(datagram: &[u8], sequence: u32) -> Option<Answer> {
+#[must_use]
+pub fn answer(datagram: &[u8], sequence: u32) -> Option<Answer> {
     let ours = messages(datagram).find(|message| message.sequence == sequence)?;
     match ours.kind {
         ERROR => Some(Answer::Nowhere),
