@@ -69,10 +69,11 @@ pub fn attempt(role: Role) {
     make(request.attempt, role.name());
 }
 
-/// Makes the attempt, if one was asked for of the launcher, which has just been confined.
+/// Makes the attempt, if one was asked for of the launcher, which has just been confined. Nothing is started after it.
 pub fn attempt_as_launcher() {
     if let Some(request) = REQUEST.get().filter(|request| request.of_launcher) {
         make(request.attempt, LAUNCHER);
+        std::process::exit(0);
     }
 }
 

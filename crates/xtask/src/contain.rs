@@ -1,8 +1,8 @@
 //! Stage `contain`: what a role that was broken into can do, tried from inside each.
 //!
 //! The daemon of the build runs with all its roles, and a role that serves makes one forbidden call after the other (`noonmarkd --probe`,
-//! which a release does not have), each in a daemon of its own, because most of them end the role. What came of it is the table in
-//! SECURITY.md. Then the same without the list of system calls, which shows what the rest of the sandbox refuses by itself.
+//! which a release does not have), each in a daemon of its own, because most of them end the role. The launcher makes those that its own
+//! list refuses. What came of it is the table in SECURITY.md. Then the same without the list of system calls, which shows what the rest of the sandbox refuses by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use noonmark_os::sandbox::landlock;
-use noonmark_os::sandbox::probe::{ATTEMPTS, Attempt};
+use noonmark_os::sandbox::probe::{ATTEMPTS, Attempt, OF_THE_LAUNCHER};
 
 use crate::interop::authority::Authority;
 use crate::report::Tally;
@@ -24,6 +24,7 @@ use crate::{build, child};
 
 const ROLES: [&str; 5] = ["warden", "sources", "ntp", "ke", "observe"];
 /// Sources serves once the warden has greeted it, so a warden that is killed for its attempt would keep it from its own.
+const LAUNCHER: &str = "launcher";
 const TOGETHER: [&[&str]; 2] = [&["warden"], &["sources", "ntp", "ke", "observe"]];
 /// Daemons at a time.
 const AT_ONCE: usize = 4;
@@ -102,8 +103,12 @@ fn try_all(
     attempts: &[&'static Attempt],
     unfiltered: bool,
 ) -> Result<Outcomes, String> {
-    let jobs: Vec<_> =
+    let mut jobs: Vec<_> =
         attempts.iter().flat_map(|one| TOGETHER.map(|roles| (*one, roles))).collect();
+    if !unfiltered {
+        let of_launcher = attempts.iter().filter(|one| OF_THE_LAUNCHER.contains(&one.name));
+        jobs.extend(of_launcher.map(|one| (*one, &[LAUNCHER] as &[&str])));
+    }
     let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Ok(Outcomes::new())));
     std::thread::scope(|scope| {
         for worker in 0..AT_ONCE {
@@ -196,8 +201,17 @@ fn judge(attempt: &Attempt, outcomes: &Outcomes) -> Result<(), String> {
             wrong.push(format!("{role}: {outcome}"));
         }
     }
+    if OF_THE_LAUNCHER.contains(&attempt.name) {
+        let outcome = outcomes.get(&(attempt.name, LAUNCHER)).map_or("not tried", String::as_str);
+        if outcome != UNKNOWN {
+            wrong.push(format!("{LAUNCHER}: {outcome}"));
+        }
+    }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }
 }
+
+/// What the launcher's list answers, and nothing else does to these calls: a missing right says `EPERM`.
+const UNKNOWN: &str = "ENOSYS";
 
 /// What a call answers that was not made.
 const REFUSALS: [&str; 6] = ["EACCES", "EPERM", "ENOSYS", "EAGAIN", "ENOTTY", "EINVAL"];
@@ -263,7 +277,7 @@ fn with_table(text: &str, table: &str) -> Result<String, String> {
 
 fn table(filtered: &Outcomes, unfiltered: &Outcomes) -> String {
     let mut text = format!(
-        "| attempt | {} | without the list of calls |\n|---|{}---|\n",
+        "| attempt | {} | without the list of calls | launcher |\n|---|{}---|---|\n",
         ROLES.map(|role| format!("`{role}`")).join(" | "),
         "---|".repeat(ROLES.len())
     );
@@ -271,10 +285,15 @@ fn table(filtered: &Outcomes, unfiltered: &Outcomes) -> String {
         let cells = ROLES.map(|role| cell(filtered, attempt, role));
         let _ = writeln!(
             text,
-            "| {} | {} | {} |",
+            "| {} | {} | {} | {} |",
             attempt.words,
             cells.join(" | "),
-            summary(unfiltered, attempt)
+            summary(unfiltered, attempt),
+            if OF_THE_LAUNCHER.contains(&attempt.name) {
+                cell(filtered, attempt, LAUNCHER)
+            } else {
+                String::new()
+            }
         );
     }
     text
@@ -330,7 +349,8 @@ mod tests {
     fn what_is_let_through_where_it_should_not_be_is_seen() {
         let of = |name| ATTEMPTS.iter().find(|attempt| attempt.name == name).expect("there");
         let outcomes = |attempt: &'static Attempt, of: &dyn Fn(&str) -> &'static str| {
-            ROLES.map(|role| ((attempt.name, role), of(role).to_owned())).into_iter().collect()
+            let who = ROLES.into_iter().chain([LAUNCHER]);
+            who.map(|role| ((attempt.name, role), of(role).to_owned())).collect()
         };
         let check = |name, outcome: &dyn Fn(&str) -> &'static str, good| {
             let attempt = of(name);
@@ -342,6 +362,10 @@ mod tests {
         check("fork", &|_| "ESRCH", false);
         check("read-resolver", &|role| if role == "sources" { "done" } else { "EACCES" }, true);
         check("read-resolver", &|_| "EACCES", false);
+        let of_launcher = |said| move |who: &str| if who == LAUNCHER { said } else { "killed" };
+        check("mount", &of_launcher("ENOSYS"), true);
+        check("mount", &of_launcher("EPERM"), false);
+        check("fork", &of_launcher("done"), true);
         assert!(judge(of("fork"), &Outcomes::new()).is_err(), "not tried");
     }
 
