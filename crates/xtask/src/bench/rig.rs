@@ -19,7 +19,8 @@ pub const SERVER_MAC: &str = "02:00:00:00:00:01";
 const NOBODY_MAC: &str = "02:00:00:00:00:ee";
 /// First of the generator's client addresses, which all lie in [`CLIENTS`].
 pub const FIRST_CLIENT: &str = "10.64.0.0";
-const CLIENTS: &str = "10.64.0.0/16";
+/// What all of the generator's clients lie in.
+pub const CLIENTS: &str = "10.64.0.0/16";
 /// The router that stands for all clients.
 pub const ROUTER: &str = "10.93.0.3";
 

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::figure::{Best, Figure};
-use super::rig::{FIRST_CLIENT, Rig, SERVER_MAC, SERVER_PROCESSOR, Server, private_folder};
+use super::rig::{
+    CLIENTS, FIRST_CLIENT, Rig, SERVER_MAC, SERVER_PROCESSOR, Server, private_folder,
+};
 use super::{Wish, certificate};
-use crate::netns;
+use crate::{child, netns};
 
 /// A way of asking.
 pub struct Mode {
@@ -158,18 +161,29 @@ pub fn start_noonmarkd(rig: &Rig, ours: &Ours<'_>) -> Result<Server, String> {
     let Ours { name, address, program } = ours;
     private_folder(&rig.file(&format!("{name}-state")))?;
     let configuration = format!("{name}.toml");
-    rig.write(
-        &configuration,
-        &format!(
-            "[server]\nlisten = [\"{address}:123\"]\nthreads = 1\nlocal-stratum = 1\n\
+    let start = |more: &str| -> Result<Command, String> {
+        rig.write(
+            &configuration,
+            &format!(
+                "{more}[server]\nlisten = [\"{address}:123\"]\nthreads = 1\nlocal-stratum = 1\n\
              [nts]\nlisten = [\"{address}:4460\"]\ncertificate = \"{}\"\nkey = \"{}\"\n\
              max-per-prefix = 512\n[state]\nfolder = \"{name}-state\"\n[status]\nsocket = \"{name}.sock\"\n",
-            certificate::CHAIN,
-            certificate::KEY,
-        ),
-    )?;
-    let mut command = program.map_or_else(|| rig.program(OURS), Command::new);
-    command.arg("--config").arg(rig.file(&configuration));
+                certificate::CHAIN,
+                certificate::KEY,
+            ),
+        )?;
+        let mut command = program.map_or_else(|| rig.program(OURS), Command::new);
+        command.arg("--config").arg(rig.file(&configuration));
+        Ok(command)
+    };
+    // More is asked here than any server answers; what an answer costs shows where nobody is shed. Before there was shedding there
+    // was no such key.
+    let mut check = start(&format!("[overload]\npriority = [\"{CLIENTS}\"]\n"))?;
+    check.arg("--check");
+    let command = match child::output(Duration::from_secs(20), &check) {
+        Ok(_) => start(&format!("[overload]\npriority = [\"{CLIENTS}\"]\n"))?,
+        Err(_) => start("")?,
+    };
     rig.start(name, address, &command)
 }
 
