@@ -270,7 +270,7 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
             .map(|one| [text(&one["protocol"]), text(&one["address"]), text(&one["interface"])]),
     );
     let roles = columns(
-        ["role", "state", "pid", "restarts", "last end", "when", "memory"],
+        ["role", "state", "pid", "restarts", "last end", "when", "memory", "at most"],
         list(&state["roles"]).map(|role| {
             [
                 text(&role["role"]),
@@ -279,9 +279,8 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
                 text(&role["restarts"]),
                 text(&role["last_end"]),
                 text(&role["last_end_time"]),
-                role["memory_bytes"]
-                    .as_f64()
-                    .map_or_else(dash, |octets| format!("{:.1} MiB", octets / 1_048_576.0)),
+                mebibytes(&role["memory_bytes"]),
+                mebibytes(&role["memory_bound_bytes"]),
             ]
         }),
     );
@@ -302,6 +301,10 @@ fn short_queues(listening: &Value) -> String {
         })
     });
     less.unwrap_or_default()
+}
+
+fn mebibytes(octets: &Value) -> String {
+    octets.as_f64().map_or_else(dash, |octets| format!("{:.1} MiB", octets / 1_048_576.0))
 }
 
 /// What roles should have given up and could not: a line for each, nothing if there is none.
@@ -390,7 +393,7 @@ mod tests {
             "tracking": { "state": "synchronised", "why": "too far" },
             "cookies": { "epoch": 7, "oldest_epoch": 0, "next_rotation": "2026-11-23T00:00:00Z", "overdue": false },
             "roles": [{ "role": "ntp", "state": "ready", "silent_seconds": null, "pid": 7, "restarts": 0, "last_end": null,
-                "last_end_time": null, "last_end_seconds_ago": null, "memory_bytes": 1048576 }],
+                "last_end_time": null, "last_end_seconds_ago": null, "memory_bytes": 1048576, "memory_bound_bytes": 41943040 }],
             "counters": { "ntp": { "received": 10, "dropped_short": 0 }, "ke": {} }
         })
     }
@@ -405,11 +408,30 @@ mod tests {
             "+1.000 ms".trim_start_matches('+'),
             "2^-25 s",
             "1.0 MiB",
+            "40.0 MiB",
             "received",
         ] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
         assert!(!shown.contains("dropped_short") && !shown.contains("certificate"), "{shown}");
+    }
+
+    #[test]
+    fn what_happened_to_the_machine_is_a_concern_for_an_hour() {
+        let check = |ago: f64, expected: Option<&str>| {
+            let mut state = state();
+            state["machine"] = serde_json::json!({
+                "restored": null,
+                "meddled": { "count": 2, "time": "2026-11-22T11:20:00Z", "seconds_ago": ago, "facts": "set by +5 s" }
+            });
+            let concerns = concerns(&state);
+            let said = concerns.iter().find(|concern| concern.words.contains("somebody else"));
+            assert_eq!(said.map(|concern| concern.words.as_str()), expected, "{ago}");
+            assert!(said.is_none_or(|concern| concern.verdict == Verdict::Warning));
+        };
+        let words = "somebody else set or steered the clock, and it was put right (00:01:40 h ago, 2 times so far): set by +5 s";
+        check(100.0, Some(words));
+        check(3601.0, None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use noonmark_os::sandbox::resolver;
 use noonmark_os::{process, schedule};
 
 use crate::exit::{Failure, Status};
+use crate::memory;
 use crate::message::{Confined, Part, Parts};
 use crate::role::Role;
 
@@ -353,6 +354,7 @@ fn ports(settings: &Settings) -> Vec<u16> {
 fn limit(role: Role, settings: &Settings) -> io::Result<()> {
     Limit::Core.lower_to(0)?;
     Limit::Descriptors.lower_to(descriptors(role, settings))?;
+    Limit::Data.lower_to(memory::bound(role, settings))?;
     let writes_files = role == Role::Warden || standard_error_is_a_file();
     if !writes_files {
         // Pages are files to this limit.

@@ -31,6 +31,7 @@ mod ke;
 pub mod launcher;
 mod link;
 mod log;
+mod memory;
 pub mod message;
 mod ntp;
 mod observe;

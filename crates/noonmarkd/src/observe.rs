@@ -472,6 +472,7 @@ fn process(state: &RoleState, now: Mono) -> Process {
         last_end_time: state.last_end.map(|end| end.time.to_string()),
         last_end_seconds_ago: state.last_end.map(|end| now.since(end.at).as_secs_f64()),
         memory_bytes: state.memory,
+        memory_bound_bytes: (state.memory_bound > 0).then_some(state.memory_bound),
         sandbox: None,
     }
 }
@@ -527,6 +528,7 @@ mod tests {
                 pid: 7,
                 restarts,
                 memory: 4096,
+                memory_bound: 1 << 25,
                 started: time(2),
             };
             learn(&mut known, Message::RoleState(state), None);
@@ -558,6 +560,7 @@ mod tests {
             assert_eq!(value["listening"][0]["receive_buffer_bytes"], 425_984);
             assert_eq!(value["roles"][0]["restarts"], 1);
             assert_eq!(value["roles"][0]["last_end"], "signal 9");
+            assert_eq!(value["roles"][0]["memory_bound_bytes"], 1 << 25);
             assert_eq!(value["roles"][0]["last_end_time"], time(3).to_string());
             assert_eq!(value["roles"].as_array().map(Vec::len), Some(2));
             assert_eq!(value["counters"]["ntp"]["received"], 7, "the threads' rows are added up");

@@ -434,6 +434,8 @@ pub struct Process {
     pub last_end_seconds_ago: Option<f64>,
     /// Physical memory.
     pub memory_bytes: u64,
+    /// How much private memory it may have, by the configuration; `null` where there is no bound.
+    pub memory_bound_bytes: Option<u64>,
     /// What it has given up, for good; nothing is said of the launcher.
     pub sandbox: Option<Sandbox>,
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use noonmark_config::Sandbox;
 use noonmark_os::process;
 use noonmark_units::UnixTime;
 
 use super::Launcher;
 use super::child::RoleProcess;
+use crate::memory;
 use crate::message::{Message, Phase, RoleState, Subject, Taken, Text};
 use crate::role::Role;
 
@@ -54,10 +56,17 @@ impl Launcher {
             pid: std::process::id(),
             restarts: 0,
             memory: process::resident_memory(std::process::id()).unwrap_or(0),
+            memory_bound: 0,
             started: self.started,
         };
+        let settings = &self.in_force.settings;
+        let bounded = |process: &RoleProcess| {
+            let is_bounded = settings.daemon.sandbox != Sandbox::Off && process.pid().is_some();
+            let memory_bound = if is_bounded { memory::bound(process.role(), settings) } else { 0 };
+            RoleState { memory_bound, ..process.state() }
+        };
         let states: Vec<RoleState> =
-            std::iter::once(ourselves).chain(self.roles.iter().map(RoleProcess::state)).collect();
+            std::iter::once(ourselves).chain(self.roles.iter().map(bounded)).collect();
         let daemon = Message::Daemon {
             started: self.started,
             ready: self.announced && self.all_ready(),

@@ -152,6 +152,7 @@ impl RoleProcess {
             pid: self.pid().unwrap_or(0),
             restarts: self.restarts,
             memory,
+            memory_bound: 0,
             started: self.started,
         }
     }

@@ -31,6 +31,8 @@ pub struct RoleState {
     pub restarts: u32,
     /// Physical memory in use.
     pub memory: u64,
+    /// How much private memory it may have; 0 if there is no bound.
+    pub memory_bound: u64,
     /// When it was last started.
     pub started: UnixTime,
 }
@@ -207,7 +209,8 @@ impl RoleState {
         let silence = Duration::from_millis(from.u32()?.into());
         let (pid, restarts, memory, started) =
             (from.u32()?, from.u32()?, from.u64()?, from.time()?);
-        Ok(Self { role, phase, last_end, silence, pid, restarts, memory, started })
+        let memory_bound = from.u64()?;
+        Ok(Self { role, phase, last_end, silence, pid, restarts, memory, memory_bound, started })
     }
 
     pub(super) fn write(&self, to: &mut Writer) {
@@ -227,6 +230,7 @@ impl RoleState {
         to.u32(self.restarts);
         to.put(&self.memory.to_be_bytes());
         to.time(self.started);
+        to.put(&self.memory_bound.to_be_bytes());
     }
 }
 

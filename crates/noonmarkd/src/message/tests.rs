@@ -35,6 +35,7 @@ fn samples() -> Vec<Message> {
             pid: 4711,
             restarts: 3,
             memory: 1 << 40,
+            memory_bound: 1 << 41,
             started: time(-1),
         })
     };

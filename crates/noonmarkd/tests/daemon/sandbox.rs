@@ -41,11 +41,18 @@ fn every_role_gives_up_all_that_the_kernel_can_take() {
         assert_eq!(field(pid, "CapPrm"), "0000000000000000", "{role}");
         assert_eq!(field(pid, "NoNewPrivs"), "1", "{role}");
         assert_eq!(field(pid, "Seccomp"), "2", "{role}: it has a list of system calls");
+        // Less than half is in use, and the kernel gives no more than all.
+        let bound = process_of(&status, role)["memory_bound_bytes"].as_u64().expect("bounded");
+        let used: u64 = field(pid, "VmData").trim_end_matches(" kB").parse().expect("a number");
+        assert!(used * 1024 * 2 < bound, "{role}: {used} kB of {bound} octets");
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+        let line = limits.lines().find(|line| line.starts_with("Max data size")).expect("a limit");
+        assert!(line.contains(&format!(" {bound} ")), "{role}: {line}");
     }
     let launcher = daemon.pid();
     assert_eq!(
         (field(launcher, "Seccomp"), field(launcher, "NoNewPrivs")),
-        ("0".into(), "1".into())
+        ("2".into(), "1".into())
     );
     if as_root {
         let owner = |name: &str| std::fs::metadata(place.folder.join(name)).expect("made").uid();

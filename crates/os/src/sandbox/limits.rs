@@ -9,6 +9,8 @@ pub enum Limit {
     Core,
     /// The highest number of a descriptor, and one.
     Descriptors,
+    /// Octets of private memory that can be written: heap, stacks of threads, data of libraries.
+    Data,
     /// Octets a file may be made to have.
     FileLength,
     /// Processes and threads of the user: at 0 there can be no more of them.
@@ -21,6 +23,7 @@ impl Limit {
         match self {
             Self::Core => libc::RLIMIT_CORE as libc::c_int,
             Self::Descriptors => libc::RLIMIT_NOFILE as libc::c_int,
+            Self::Data => libc::RLIMIT_DATA as libc::c_int,
             Self::FileLength => libc::RLIMIT_FSIZE as libc::c_int,
             Self::Processes => libc::RLIMIT_NPROC as libc::c_int,
         }
