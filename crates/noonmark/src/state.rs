@@ -279,6 +279,30 @@ pub(crate) mod tests {
         check("/sources/0/why", json!(1), Some("sources[0].why is"));
     }
 
+    /// chronyc as root changed the mode of its own socket in a folder of another account, who could put another file there.
+    #[test]
+    fn asking_leaves_the_socket_and_its_folder_as_they_were() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = std::env::temp_dir().join(format!("noonmark-asked-{}", std::process::id()));
+        std::fs::create_dir(&folder).expect("a new name");
+        let path = folder.join("status.sock");
+        let listener = UnixListener::bind(&path).expect("a new name");
+        // Owner, mode, names in the folder: to change any of them changes this time.
+        let changed = |path: &Path| {
+            let found = std::fs::symlink_metadata(path).expect("there");
+            (found.ino(), found.ctime(), found.ctime_nsec())
+        };
+        let before = (changed(&folder), changed(&path));
+        let daemon = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("asked");
+            std::io::Write::write_all(&mut socket, bare().to_string().as_bytes()).expect("read");
+        });
+        assert!(read(&path, Duration::from_secs(30)).is_ok());
+        daemon.join().expect("no panic");
+        assert_eq!((changed(&folder), changed(&path)), before);
+        std::fs::remove_dir_all(&folder).expect("ours");
+    }
+
     #[test]
     fn a_daemon_that_does_not_answer_is_waited_for_no_longer_than_that() {
         let path = std::env::temp_dir().join(format!("noonmark-mute-{}", std::process::id()));

@@ -195,6 +195,31 @@ fn cookies_are_good_through_their_retention_and_no_longer() {
     check_ntsn(&request, answer, &unique(32));
 }
 
+/// CVE-2012-4503 of chrony: answers carried octets that nobody had set.
+#[test]
+fn an_answer_has_nothing_in_it_of_what_was_in_its_place_before() {
+    let requests = |client: &Client| {
+        let unique_alone = [plain(), unique(32)].concat();
+        let mut forged = client.request(1);
+        *forged.last_mut().unwrap() ^= 1;
+        [plain(), unique_alone, client.request(0), client.request(7), forged]
+    };
+    let client = Client::new(Aead::SivCmac256);
+    for (number, request) in requests(&client).into_iter().enumerate() {
+        let answers = [0x00, 0xff].map(|before| {
+            let mut server = Server::new();
+            let mut batch = Batch::new();
+            assert!(batch.push(&[before; noonmark_server::ROOM], server.envelope("192.0.2.7:123")));
+            batch.clear();
+            assert!(batch.push(&request, server.envelope("192.0.2.7:123")));
+            server.respond(&mut batch);
+            batch.slots()[0].answer().map(<[u8]>::to_vec)
+        });
+        assert!(answers[0].is_some(), "request {number} is answered");
+        assert_eq!(answers[0], answers[1], "request {number}");
+    }
+}
+
 #[test]
 fn without_keys_for_cookies_there_is_silence() {
     let mut server = Server::new();
