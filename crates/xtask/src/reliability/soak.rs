@@ -236,7 +236,12 @@ impl<'a> Chaos<'a> {
         let number = if replaces { self.reloads } else { 0 };
         self.place.configure(&format!("# {}\n{}", self.reloads, configuration(number)))?;
         self.daemon.signal("HUP", self.daemon.pid());
-        Ok(())
+        // A process that is killed while it is replaced counts as replaced.
+        let generation = 1 + self.reloads;
+        let taken = self.daemon.wait_until("the reload is taken", PATIENCE, |status| {
+            status["configuration"]["generation"] == generation && is_ready(status)
+        });
+        taken.map(drop)
     }
 
     fn sample(&mut self, sent: u64) {
