@@ -227,6 +227,9 @@ impl Warden {
     /// Looks whether somebody else stepped the clock.
     fn look_for_jumps(&mut self, station: &Station) -> Result<(), Ending> {
         let seen = self.helm.as_mut().and_then(Helm::look_for_jumps);
+        if seen.is_some() {
+            self.served.count_anew();
+        }
         match seen.filter(|seen| seen.stepped != Span::ZERO) {
             Some(seen) => {
                 let facts = format!("the clock was set by {}", seen.stepped);

@@ -65,6 +65,13 @@ impl Served {
         };
     }
 
+    /// The clock jumped: updates are counted from here on, and what the sources said of their number was of before.
+    pub fn count_anew(&mut self) {
+        if let Some(standing) = &mut self.standing {
+            standing.facts.updates = 0;
+        }
+    }
+
     /// Nothing that was known is worth anything any more.
     pub fn forget(&mut self) {
         self.standing = None;
