@@ -94,7 +94,7 @@ impl Pressure {
 /// A thread that keeps up finds its sockets empty again and again. One that has not for [`ONSET`] is overloaded, however much the sockets may
 /// hold. At once nothing is left of what proves nothing. If that was not enough, each client prefix with good cookies gets a pace, slower
 /// with every [`STEP`]. From the first step on within which the sockets were found empty it all goes back, in the reverse order and slowly enough to
-/// see in time that the flood goes on. Without a flood that takes two thirds of a second.
+/// see in time that the flood goes on. Without a flood that takes half a second.
 ///
 /// Time comes in as an argument, so that a script can stand for a flood.
 #[derive(Clone, Debug)]
@@ -106,10 +106,14 @@ pub struct Load {
     busy: Duration,
     /// The sockets were found empty since the last look.
     is_idle: bool,
+    /// As much waited in them as a batch holds, so the thread had not been waiting for it.
+    is_behind: bool,
     /// When the present step began.
     began: Mono,
     /// The sockets were found empty in the present step.
     was_idle: bool,
+    /// How long in it the thread waited for something to do.
+    rested: Duration,
     /// Datagrams in the present step.
     received: u64,
     /// Answers in it that prove to be ours.
@@ -124,8 +128,10 @@ impl Load {
             looked: Mono(0),
             busy: Duration::ZERO,
             is_idle: true,
+            is_behind: false,
             began: Mono(0),
             was_idle: false,
+            rested: Duration::ZERO,
             received: 0,
             authentic: 0,
         }
@@ -141,9 +147,14 @@ impl Load {
         self.pressure
     }
 
-    /// Says that the sockets were found empty.
+    /// Says that the sockets were found empty, so that until the next look the thread waits.
     pub fn idle(&mut self) {
         self.is_idle = true;
+    }
+
+    /// Says that a whole batch was waiting: the time since the last look went to others, whether the sockets were empty then or not.
+    pub fn behind(&mut self) {
+        self.is_behind = true;
     }
 
     /// Says what was done since the last look, of which only the proportion matters: datagrams received, and authentic answers among them.
@@ -156,8 +167,12 @@ impl Load {
     pub fn look(&mut self, now: Mono) -> Pressure {
         let passed = now.since(self.looked);
         self.looked = now;
+        let is_behind = std::mem::take(&mut self.is_behind);
         if std::mem::take(&mut self.is_idle) {
             self.was_idle = true;
+            if !is_behind {
+                self.rested += passed;
+            }
             self.busy = Duration::ZERO;
         } else {
             // Who was stopped for a second has not worked for a second.
@@ -166,7 +181,7 @@ impl Load {
         if self.pressure.is_on() {
             let steps = now.since(self.began).as_nanos() / STEP.as_nanos();
             if steps > 0 {
-                self.pressure = self.after(steps);
+                self.pressure = self.after(now.since(self.began), steps);
                 self.begin_step(now);
             }
         } else if self.busy > ONSET {
@@ -179,19 +194,20 @@ impl Load {
     }
 
     /// The pressure after a step, or after several in which there was nothing to do.
-    fn after(&self, steps: u128) -> Pressure {
+    fn after(&self, passed: Duration, steps: u128) -> Pressure {
         let mut pressure = self.pressure;
         if self.was_idle {
+            // Who keeps up with little to spare goes slowly, since the next step may be the one too many.
+            let growth = if self.rested * 2 >= passed { FAST } else { SLOW };
             for _ in 0..steps.min(MANY_STEPS) {
-                pressure = ease(pressure);
+                pressure = ease(pressure, growth);
             }
+        } else if pressure.rest > Share::NONE && self.busy > RETREAT {
+            pressure.rest = Share::NONE;
         } else if self.busy > ONSET {
             // Answers cost several times what it takes to receive a datagram. Where they are few, fewer of them would not help.
             let is_worth_it = self.authentic * WORTH >= self.received;
             pressure = match pressure.interval {
-                _ if pressure.rest > Share::NONE => {
-                    Pressure { rest: Share::NONE, interval: None, ..pressure }
-                }
                 _ if !is_worth_it => pressure,
                 None => Pressure { interval: Some(SHORTEST), ..pressure },
                 Some(interval) => {
@@ -203,7 +219,8 @@ impl Load {
     }
 
     fn begin_step(&mut self, now: Mono) {
-        (self.began, self.was_idle, self.received, self.authentic) = (now, false, 0, 0);
+        (self.began, self.was_idle, self.rested) = (now, false, Duration::ZERO);
+        (self.received, self.authentic) = (0, 0);
     }
 }
 
@@ -213,8 +230,8 @@ impl Default for Load {
     }
 }
 
-/// One step back: first the pace of prefixes, then the share of what proves nothing.
-fn ease(pressure: Pressure) -> Pressure {
+/// One step back: first the pace of prefixes, then the share of what proves nothing, which grows by one part in `growth`.
+fn ease(pressure: Pressure, growth: u32) -> Pressure {
     match (pressure.interval, pressure.rest) {
         (Some(interval), rest) => {
             let interval = Some(interval / 2).filter(|interval| *interval >= SHORTEST);
@@ -222,7 +239,7 @@ fn ease(pressure: Pressure) -> Pressure {
         }
         (None, Share::NONE) => Pressure { rest: LEAST, ..pressure },
         (None, Share(rest)) => {
-            Pressure { rest: Share(rest + rest / 10).min(Share::ALL), ..pressure }
+            Pressure { rest: Share(rest + rest / growth).min(Share::ALL), ..pressure }
         }
     }
 }
@@ -233,6 +250,9 @@ pub const ONSET: Duration = Duration::from_millis(30);
 
 /// How often the pressure changes.
 pub const STEP: Duration = Duration::from_millis(10);
+
+/// A thread that sheds already and has not found its sockets empty for so long gives back what it had taken on again.
+const RETREAT: Duration = Duration::from_millis(12);
 
 /// More between two looks is not work but waiting for a processor, and is taken for so much.
 const LONGEST_TURN: Duration = Duration::from_millis(5);
@@ -245,7 +265,10 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// And the last: what one client that asks often needs.
 const LONGEST: Duration = Duration::from_secs(4);
 /// What is first given back to what proves nothing.
-const LEAST: Share = Share::one_in(64);
+const LEAST: Share = Share::one_in(256);
+/// By what part the share grows with each step while the thread waits for work most of the time, and while it does not.
+const FAST: u32 = 4;
+const SLOW: u32 = 50;
 
 #[cfg(test)]
 mod tests {
@@ -281,6 +304,9 @@ mod tests {
             while self.ran < self.slice && self.waiting != [0; 2] {
                 let pressure = self.load.look(self.now);
                 let mut spent = 0;
+                if self.waiting[0] + self.waiting[1] >= 64 {
+                    self.load.behind();
+                }
                 let mut batch = [0; 2];
                 for (waiting, taken) in self.waiting.iter_mut().zip(&mut batch) {
                     *taken = (*waiting).min(32);
@@ -295,8 +321,8 @@ mod tests {
                 self.now = Mono(self.now.0 + spent);
             }
             if self.waiting == [0; 2] {
-                self.load.idle();
                 self.load.look(self.now);
+                self.load.idle();
             }
             // What does not fit the queue is lost.
             for waiting in &mut self.waiting {

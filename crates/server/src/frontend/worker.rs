@@ -117,11 +117,12 @@ impl Desk {
 
     /// Nothing is left to be answered for now.
     fn pause(&mut self) {
-        self.load.idle();
         if self.is_overloaded() {
+            // Up to now was work, what comes is rest.
             self.look_at_load(clock::boot_time());
             self.publish();
         }
+        self.load.idle();
     }
 
     /// Has the kernel drop what is shed first, as far as it can tell, so that it costs no time here.
@@ -175,6 +176,9 @@ impl Desk {
         self.look_into_service();
         self.source.read(&mut self.state);
         self.responder.count(Counter::Unstamped, unstamped);
+        if count == BATCH {
+            self.load.behind();
+        }
         let at = clock::boot_time();
         self.look_at_load(at);
         let authentic = |responder: &Responder| responder.counters().get(Counter::AnsweredNts);
