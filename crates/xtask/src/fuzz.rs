@@ -3,10 +3,13 @@
 //! The coverage instrumentation is the compiler's own, so stable Rust and no further tool will do. What a run finds new
 //! stays under the target folder; a crash is kept there too and named in the report.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
+
+mod coverage;
 
 use crate::child;
 use crate::report::Tally;
@@ -22,6 +25,49 @@ const INSTRUMENT: &str = "-Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares \
     -Ccodegen-units=1 --cfg fuzzing";
+
+/// Runs the compiler with coverage; names stay readable so that nothing has to be unpacked.
+const WRAPPER: &str =
+    "#!/bin/sh\nexec \"$@\" -Cinstrument-coverage -Cllvm-args=-enable-name-compression=false\n";
+/// The kept inputs reach at least so many of the parsers' lines.
+const LEAST_PERCENT: usize = 88;
+/// Whatever reads octets that came from outside the process.
+const PARSERS: [&str; 34] = [
+    "crates/packet/src/packet.rs",
+    "crates/packet/src/contents.rs",
+    "crates/packet/src/field.rs",
+    "crates/packet/src/header.rs",
+    "crates/nts/src/authenticator.rs",
+    "crates/nts/src/ke_request.rs",
+    "crates/nts/src/ke_response.rs",
+    "crates/nts/src/record.rs",
+    "crates/nts/src/ntp_server.rs",
+    "crates/nts/src/certificate.rs",
+    "crates/nts/src/message.rs",
+    "crates/nts/src/request.rs",
+    "crates/client/src/kept.rs",
+    "crates/clock/src/leap/list.rs",
+    "crates/clock/src/leap/sha1.rs",
+    "crates/clock/src/leap/calendar.rs",
+    "crates/config/src/reading.rs",
+    "crates/config/src/section.rs",
+    "crates/config/src/source.rs",
+    "crates/config/src/value.rs",
+    "crates/config/src/clock.rs",
+    "crates/noonmarkd/src/message.rs",
+    "crates/noonmarkd/src/message/clock.rs",
+    "crates/noonmarkd/src/message/codec.rs",
+    "crates/noonmarkd/src/message/confined.rs",
+    "crates/noonmarkd/src/message/keys.rs",
+    "crates/noonmarkd/src/message/leap.rs",
+    "crates/noonmarkd/src/message/report.rs",
+    "crates/noonmarkd/src/sources/report.rs",
+    "crates/noonmarkd/src/warden/bequest.rs",
+    "crates/os/src/route/message.rs",
+    "crates/os/src/store.rs",
+    "crates/server/src/request.rs",
+    "crates/server/src/state.rs",
+];
 
 /// Time for the whole stage's fuzzing; shared among the targets, two at a time.
 const ROOM: Duration = Duration::from_secs(90);
@@ -50,6 +96,10 @@ pub fn run(wish: &Wish) -> Tally {
         tally.record_not_run("fuzz targets", "the package has none");
         return tally;
     }
+    match cover(&metadata.target_directory) {
+        Ok((said, result)) => tally.record(&format!("lines of parsers reached{said}"), result),
+        Err(problem) => tally.record("lines of parsers reached", Err(problem)),
+    }
     let home = metadata.target_directory.join("fuzz");
     let folder = match build(&home) {
         Ok(folder) => folder,
@@ -76,6 +126,42 @@ pub fn run(wish: &Wish) -> Tally {
         }
     });
     tally
+}
+
+/// Replays the kept inputs in a program that counts, and says which part of the parsers' lines they reach.
+fn cover(target_directory: &Path) -> Result<(String, Result<(), String>), String> {
+    let home = target_directory.join("coverage");
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(&home).map_err(|error| failed(&home, error))?;
+    // Only our own crates count, so everybody else's can be taken as they were built for other stages.
+    let wrapper = home.join("rustc");
+    std::fs::write(&wrapper, WRAPPER).map_err(|error| failed(&wrapper, error))?;
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))
+        .map_err(|error| failed(&wrapper, error))?;
+    let mut build = workspace::cargo();
+    build.args(["build", "--locked", "--package", PACKAGE, "--example", "replay"]);
+    build.env("RUSTC_WORKSPACE_WRAPPER", &wrapper);
+    // Build scripts of ours count, too, and would leave that beside their manifest.
+    build.env("LLVM_PROFILE_FILE", home.join("build.profraw"));
+    child::run(Duration::from_secs(15 * 60), &build).or_say("cargo build of the replay")?;
+    let (program, profile) =
+        (target_directory.join("debug/examples/replay"), home.join("replay.profraw"));
+    let mut replay = Command::new(&program);
+    replay.env("LLVM_PROFILE_FILE", &profile);
+    child::run(Duration::from_secs(120), &replay).or_say("the replay")?;
+    let lines = coverage::lines(&program, &profile, &PARSERS)?;
+    let (mut reached, mut all) = (0, 0);
+    for (file, lines) in &lines {
+        println!("        {file}: {} of {} lines", lines.reached, lines.all);
+        if lines.all == 0 {
+            return Err(format!("{file} has no lines"));
+        }
+        (reached, all) = (reached + lines.reached, all + lines.all);
+    }
+    let said = format!(" ({reached} of {all})");
+    let is_enough = reached * 100 >= all * LEAST_PERCENT;
+    let problem = || format!("{reached} of {all} lines; it takes {LEAST_PERCENT} %");
+    Ok((said, is_enough.then_some(()).ok_or_else(problem)))
 }
 
 fn next(queue: &Mutex<std::vec::IntoIter<String>>) -> Option<String> {
