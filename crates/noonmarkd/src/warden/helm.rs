@@ -38,6 +38,8 @@ pub struct Helm {
     next_save: Mono,
     /// What the kernel was last told.
     status: Option<KernelStatus>,
+    /// What somebody else has changed and was found when a wish was granted.
+    noticed: Vec<Difference>,
 }
 
 impl Helm {
@@ -87,6 +89,7 @@ impl Helm {
             saved: memory,
             next_save: now.mono + FIRST_SAVE,
             status: None,
+            noticed: Vec::new(),
         };
         if is_kept {
             helm.begin(store)?;
@@ -143,6 +146,12 @@ impl Helm {
     /// guard permits it. What that was; nothing if the clock was left alone. The status is told anew with the next
     /// [`tell_kernel`](Self::tell_kernel).
     pub fn read_back<F: Folder>(&mut self, store: &mut Store<F>) -> Vec<Difference> {
+        let now = self.compare(store);
+        let before = std::mem::take(&mut self.noticed);
+        if now.is_empty() { before } else { now }
+    }
+
+    fn compare<F: Folder>(&mut self, store: &mut Store<F>) -> Vec<Difference> {
         let (Some(found), Adjustment::Rate(rate)) =
             (self.machine.discipline(), self.rate.adjustment)
         else {
@@ -227,6 +236,11 @@ impl Helm {
 
     /// Does what is wished, or says why not.
     pub fn grant<F: Folder>(&mut self, wish: &Wish, store: &mut Store<F>) -> Answer {
+        // What is overwritten below would never be noticed.
+        let found = self.compare(store);
+        if !found.is_empty() {
+            self.noticed = found;
+        }
         let outcome = self.move_clock(wish.adjustment, wish.facts, store);
         if let (Ok(adjusted), Adjustment::Rate(_)) = (&outcome, wish.adjustment) {
             self.then = wish.then.map(|(hold, rate)| (adjusted.at.mono + hold, rate));
@@ -520,6 +534,7 @@ mod tests {
             saved: None,
             next_save: now.mono,
             status: None,
+            noticed: Vec::new(),
         };
         (helm, clock, Store::new(FaultyFolder::new()))
     }
