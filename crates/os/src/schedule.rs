@@ -101,12 +101,12 @@ mod tests {
                 // SAFETY: no pointer is passed; 0 is the calling thread.
                 (policy(), unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) })
             };
-            assert_eq!(look(), (libc::SCHED_BATCH.into(), NICE));
+            assert_eq!(look(), (i64::from(libc::SCHED_BATCH), NICE));
             let child = std::thread::spawn(look).join().expect("no panic");
-            assert_eq!(child, (libc::SCHED_BATCH.into(), NICE));
+            assert_eq!(child, (i64::from(libc::SCHED_BATCH), NICE));
         });
         thread.join().expect("the test passes");
-        assert_eq!(policy(), libc::SCHED_OTHER.into());
+        assert_eq!(policy(), i64::from(libc::SCHED_OTHER));
     }
 
     #[test]
@@ -114,9 +114,9 @@ mod tests {
         let thread = std::thread::spawn(|| {
             match run_first(1) {
                 Ok(()) => {
-                    assert_eq!(policy(), libc::SCHED_FIFO.into());
+                    assert_eq!(policy(), i64::from(libc::SCHED_FIFO));
                     let child = std::thread::spawn(policy).join().expect("no panic");
-                    assert_eq!(child, libc::SCHED_OTHER.into(), "not inherited");
+                    assert_eq!(child, i64::from(libc::SCHED_OTHER), "not inherited");
                 }
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
             }
@@ -130,7 +130,7 @@ mod tests {
             );
         });
         thread.join().expect("the test passes");
-        assert_eq!(policy(), libc::SCHED_OTHER.into());
+        assert_eq!(policy(), i64::from(libc::SCHED_OTHER));
     }
 
     /// Kilobytes the kernel says are locked.
