@@ -55,6 +55,28 @@ impl Guest {
         adjtime(&mut request)
     }
 
+    /// Has the clock gain so many ppm of its oscillator, as `adjtimex(8)` would.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn run_faster(self, ppm: i32) -> io::Result<()> {
+        let mut request = timex();
+        request.modes = libc::ADJ_FREQUENCY;
+        request.freq = libc::c_long::from(ppm) << 16;
+        adjtime(&mut request)
+    }
+
+    /// Has the kernel insert a second at the end of the day, in a clock that is called synchronised.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn arm_leap_second(self) -> io::Result<()> {
+        let mut request = timex();
+        request.modes = libc::ADJ_STATUS;
+        request.status = libc::STA_INS;
+        adjtime(&mut request)
+    }
+
     /// Puts the machine to sleep until its clock chip wakes it, so many seconds later.
     ///
     /// # Errors

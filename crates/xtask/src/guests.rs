@@ -5,6 +5,7 @@
 //! everything started from here. Another experiment is another script ([`SCRIPT`]) and another list of programs; one whose guest
 //! keeps time by a server, and whose true error is wanted, is a [`truth::Wired`].
 
+mod hands;
 pub(crate) mod image;
 mod kernel;
 mod leap;
@@ -73,6 +74,7 @@ const EXPERIMENTS: &[Experiment] = &[
     Experiment { name: "kernel clock", is_exact: true, run: kernel_clock },
     Experiment { name: "chronyd in a guest", is_exact: true, run: chronyd },
     Experiment { name: "noonmarkd in a guest", is_exact: true, run: noonmarkd },
+    Experiment { name: "foreign hands", is_exact: false, run: hands::foreign },
     Experiment { name: "leap second by the kernel", is_exact: false, run: leap::kernel },
     Experiment { name: "leap second by a step", is_exact: false, run: leap::step },
     Experiment { name: "leap second by a slew", is_exact: false, run: leap::slew },

@@ -1,0 +1,268 @@
+//! `hands-proof`: has noonmarkd, whole and unmodified, live through other hands on its clock.
+//!
+//! Runs only in a guest. The truth is `CLOCK_MONOTONIC_RAW`, which nothing steers: a server on the loopback device gives it to noonmarkd
+//! as UTC. Prints a line per promise, `held NAME: what was seen` or `broken NAME: why`, and last `verdict: good` or `verdict: bad`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::UdpSocket;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use noonmark_os::clock::discipline;
+use noonmark_packet::{Header, Leap, Mode, Packet, ReferenceId};
+use noonmark_rig::guest::Guest;
+use noonmark_units::{Precision, Short, Span, Timestamp, UnixTime};
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let promises = Guest::enter().and_then(hands);
+    let promises = match promises {
+        Ok(promises) => promises,
+        Err(problem) => {
+            eprintln!("hands-proof: {problem}");
+            return ExitCode::from(70);
+        }
+    };
+    let mut good = true;
+    for (name, result) in promises {
+        match result {
+            Ok(seen) => println!("held {name}: {seen}"),
+            Err(why) => {
+                println!("broken {name}: {why}");
+                good = false;
+            }
+        }
+    }
+    println!("verdict: {}", if good { "good" } else { "bad" });
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A promise and what was seen of it.
+type Promise = (&'static str, Result<String, String>);
+
+/// True time: what the clock showed at first, and what the oscillator that nobody steers has gone on since.
+#[derive(Clone, Copy)]
+struct Truth {
+    guest: Guest,
+    zero: Timestamp,
+}
+
+impl Truth {
+    fn new(guest: Guest) -> Self {
+        let look = guest.look();
+        let seconds = look.real.div_euclid(1_000_000_000);
+        let nanos = Span::from_nanos(look.real.rem_euclid(1_000_000_000));
+        let shown = Timestamp::from_unix(UnixTime::new(seconds, 0)) + nanos;
+        Self { guest, zero: shown - Span::from_nanos(look.raw) }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.zero + Span::from_nanos(self.guest.raw())
+    }
+
+    /// The machine's clock less the truth.
+    fn error(&self) -> Span {
+        let look = self.guest.look();
+        look.ahead_of(self.zero + Span::from_nanos(look.raw))
+    }
+
+    /// Gives it to whoever asks at port 1123 (RFC 5905 §7.3).
+    fn serve(self) -> io::Result<()> {
+        let socket = UdpSocket::bind("127.0.0.1:1123")?;
+        std::thread::spawn(move || {
+            let mut room = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut room) {
+                let came = self.now();
+                let Some(Ok(question)) = room.get(..length).map(Packet::parse) else { continue };
+                let question = question.header();
+                let answer = Header {
+                    leap: Leap::None,
+                    mode: Mode::Server,
+                    stratum: 1,
+                    precision: Precision(-24),
+                    root_delay: Short::ZERO,
+                    root_dispersion: Short::ZERO,
+                    reference_id: ReferenceId(*b"RAW\0"),
+                    reference_time: came - Span::from_seconds(1),
+                    origin: question.transmit,
+                    receive: came,
+                    transmit: self.now(),
+                    ..question
+                };
+                // Who asked has left.
+                let _ = socket.send_to(&answer.to_octets(), from);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A noonmarkd, ended when dropped.
+struct Daemon {
+    child: Child,
+    name: &'static str,
+}
+
+impl Daemon {
+    fn start(name: &'static str, configuration: &str) -> Result<Self, String> {
+        let (file, state) = (format!("/etc/{name}.toml"), format!("/state-{name}"));
+        let text = format!(
+            "{configuration}[state]\nfolder = \"{state}\"\n[status]\nsocket = \"/run/{name}.sock\"\n"
+        );
+        std::fs::write(&file, text).map_err(said)?;
+        let log = File::create(format!("/run/{name}.log")).map_err(said)?;
+        let child = Command::new("noonmarkd").args(["--config", &file]).stderr(log).spawn();
+        Ok(Self { child: child.map_err(|error| format!("noonmarkd: {error}"))?, name })
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(format!("/run/{}.log", self.name)).unwrap_or_default()
+    }
+
+    /// The status document; `Null` while nobody answers.
+    fn status(&self) -> Value {
+        let ask = || {
+            let mut text = String::new();
+            let mut stream = UnixStream::connect(format!("/run/{}.sock", self.name))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.read_to_string(&mut text)?;
+            Ok::<_, io::Error>(text)
+        };
+        ask().ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
+    }
+
+    /// The status, once it is as wanted.
+    fn wait_until(
+        &self,
+        what: &str,
+        patience: Duration,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<Value, String> {
+        let began = Instant::now();
+        loop {
+            let status = self.status();
+            if is_so(&status) {
+                return Ok(status);
+            }
+            if began.elapsed() > patience {
+                let log = self.log();
+                let end = log.len().saturating_sub(3000);
+                let log = log.get(end..).unwrap_or(&log);
+                return Err(format!("{what}: not within {patience:?}; {status}\n{log}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_synchronised(status: &Value) -> bool {
+    status["ready"] == true && status["tracking"]["state"] == "synchronised"
+}
+
+/// Keeps the clock by the truth.
+const KEEPER: &str = "[server]\nlisten = [\"127.0.0.1:123\"]\n[clock]\nclock = \"keep\"\n\
+                      [[source]]\nserver = \"127.0.0.1\"\nport = 1123\nminpoll = 0\nmaxpoll = 0\n";
+
+fn hands(guest: Guest) -> Result<Vec<Promise>, String> {
+    let truth = Truth::new(guest);
+    truth.serve().map_err(said)?;
+    let daemon = Daemon::start("keeper", KEEPER)?;
+    daemon.wait_until("synchronised", PATIENCE, is_synchronised)?;
+    let called = || discipline().is_ok_and(|now| now.is_synchronised());
+    wait_for("the kernel is told", called)?;
+    let status = daemon.status();
+    let mut promises: Vec<Promise> = vec![(
+        "a clock left alone is not reported",
+        hold(status["machine"]["meddled"].is_null(), status["machine"].to_string()),
+    )];
+    let kinds: [(&str, &str, &dyn Fn() -> io::Result<()>, &dyn Fn() -> bool); 4] = [
+        (
+            "another rate is reported and put right",
+            "the rate was set to",
+            &|| guest.run_faster(FOREIGN_PPM as i32),
+            &|| discipline().is_ok_and(|now| now.frequency != FOREIGN_PPM << 16),
+        ),
+        (
+            "an armed leap second is reported and put right",
+            "no leap second was armed and one is (to insert a second)",
+            &|| guest.arm_leap_second(),
+            &|| discipline().is_ok_and(|now| !now.inserts_second()),
+        ),
+        (
+            "the kernel's own loop is reported and put right",
+            "the kernel's own loop was off and is on",
+            &|| guest.leave_things_to_do(),
+            &|| discipline().is_ok_and(|now| now.status & PLL == 0),
+        ),
+        (
+            "a clock set by hand is reported and put right",
+            "the clock was set by",
+            &|| {
+                let mut now = noonmark_os::clock::realtime();
+                now.seconds += 3600;
+                guest.set_clock(now)
+            },
+            &|| truth.error().abs() < Span::from_nanos(50_000_000),
+        ),
+    ];
+    for (name, words, meddle, is_right) in kinds {
+        let count = daemon.status()["machine"]["meddled"]["count"].as_u64().unwrap_or(0);
+        meddle().map_err(said)?;
+        let reported = daemon.wait_until(name, PATIENCE, |status| {
+            let meddled = &status["machine"]["meddled"];
+            meddled["count"].as_u64().is_some_and(|now| now > count)
+                && meddled["facts"].as_str().is_some_and(|facts| facts.contains(words))
+        });
+        let logged = daemon.log().contains(words) || words.starts_with("the clock was set");
+        let result = reported.and_then(|status| {
+            wait_for(name, is_right)?;
+            let facts = status["machine"]["meddled"]["facts"].to_string();
+            hold(logged, facts)
+        });
+        promises.push((name, result));
+    }
+    let settled = daemon.wait_until("synchronised again", PATIENCE, is_synchronised);
+    promises.push((
+        "in the end the clock is right",
+        settled.and_then(|_| {
+            let error = truth.error();
+            hold(error.abs() < Span::from_nanos(50_000_000), format!("off by {error}"))
+        }),
+    ));
+    Ok(promises)
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
+    let began = Instant::now();
+    while !is_so() {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("{what}: not within {PATIENCE:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+fn hold(holds: bool, seen: String) -> Result<String, String> {
+    if holds { Ok(seen) } else { Err(seen) }
+}
+
+fn said(problem: io::Error) -> String {
+    problem.to_string()
+}
+
+/// What another hand has the clock gain; ours is never just that.
+const FOREIGN_PPM: i64 = 200;
+/// `STA_PLL` of linux/timex.h.
+const PLL: i32 = 1;
+/// An emulated machine may be busy with something else.
+const PATIENCE: Duration = Duration::from_secs(40);
