@@ -64,7 +64,7 @@ enum Plan {
     /// A header and perhaps an echoed identifier, with time or a kiss.
     Plain { unique: Option<UniqueIdentifier>, kiss: Option<KissCode> },
     /// An NTS request, not yet proven.
-    Unproven { fields: RequestFields, denied: bool, listed: bool },
+    Unproven { fields: RequestFields, denied: bool },
     /// An authentic answer with new cookies, with time or a kiss.
     Authentic { shape: AnswerPlan, kiss: Option<KissCode> },
 }
@@ -154,11 +154,30 @@ impl Responder {
     /// Stage 1: what each datagram asks for, and whether its sender may ask. Needs no key.
     fn classify(&mut self, slots: &[Slot], now: Mono) {
         self.counters.add(Counter::Received, slots.len() as u64);
+        let is_pressed = self.pressure.is_on();
         for (place, slot) in slots.iter().enumerate() {
-            let plan = self.plan(slot, now).unwrap_or_else(|reason| self.silence(reason));
+            let plan =
+                if is_pressed { self.plan_under_pressure(slot, now) } else { self.plan(slot, now) };
+            let plan = plan.unwrap_or_else(|reason| self.silence(reason));
             if let Some(desk) = self.desks.get_mut(place) {
                 desk.plan = plan;
             }
+        }
+    }
+
+    /// In overload what is too short to prove anything, or turns out to prove nothing, is left out but for a share. On most nothing has been
+    /// spent by then.
+    fn plan_under_pressure(&mut self, slot: &Slot, now: Mono) -> Result<Plan, Counter> {
+        if self.policy.shedding.is_listed(slot.envelope().peer.ip()) {
+            return self.plan(slot, now);
+        }
+        if slot.request_len() < SHORTEST_REQUEST_LEN {
+            let is_spared = self.is_within(self.pressure.rest_of_short());
+            return if is_spared { self.plan(slot, now) } else { Err(Counter::ShedPlain) };
+        }
+        match self.plan(slot, now)? {
+            Plan::Plain { .. } if !self.is_within(self.pressure.rest()) => Err(Counter::ShedPlain),
+            plan => Ok(plan),
         }
     }
 
@@ -174,13 +193,6 @@ impl Responder {
             return Err(Counter::DroppedPort);
         }
         let client = envelope.peer.ip();
-        let listed = self.pressure.is_on() && self.policy.shedding.is_listed(client);
-        let is_pressed = self.pressure.is_on() && !listed;
-        // Too short to prove anything, and nothing has been spent on it yet.
-        let is_short = slot.request_len() < SHORTEST_REQUEST_LEN;
-        if is_pressed && is_short && !self.is_within(self.pressure.rest_of_short()) {
-            return Err(Counter::ShedPlain);
-        }
         let action = self.policy.access.action(client);
         if action == Action::Ignore {
             return Err(Counter::DroppedIgnored);
@@ -190,14 +202,7 @@ impl Responder {
                 hand_over(slot, kind, &mut self.counters);
                 Ok(Plan::Silence)
             }
-            Request::Nts(fields) => {
-                Ok(Plan::Unproven { fields, denied: action == Action::Deny, listed })
-            }
-            Request::Plain(_)
-                if is_pressed && !is_short && !self.is_within(self.pressure.rest()) =>
-            {
-                Err(Counter::ShedPlain)
-            }
+            Request::Nts(fields) => Ok(Plan::Unproven { fields, denied: action == Action::Deny }),
             Request::Plain(_) if action == Action::Deny => Err(Counter::DroppedDenied),
             Request::Plain(unique) if self.admit(client, Purse::Plain, now) => {
                 Ok(Plan::Plain { unique, kiss: None })
@@ -236,8 +241,11 @@ impl Responder {
     fn shed_unproven(&mut self, slots: &[Slot], now: Mono) {
         for (place, slot) in slots.iter().enumerate() {
             let Some(desk) = self.desks.get(place) else { continue };
-            let Plan::Unproven { listed: false, .. } = desk.plan else { continue };
+            let Plan::Unproven { .. } = desk.plan else { continue };
             let client = slot.envelope().peer.ip();
+            if self.policy.shedding.is_listed(client) {
+                continue;
+            }
             let shed = match (desk.opened, self.pressure.interval) {
                 (Err(_), _) => {
                     (!self.is_within(self.pressure.rest())).then_some(Counter::ShedForged)
@@ -282,7 +290,7 @@ impl Responder {
         ));
         for (place, slot) in slots.iter().enumerate() {
             let Some(desk) = self.desks.get(place) else { continue };
-            let Plan::Unproven { fields, denied, .. } = desk.plan else { continue };
+            let Plan::Unproven { fields, denied } = desk.plan else { continue };
             let aead = desk.keys.aead();
             let proven = match (desk.opened, desk.verified) {
                 (Ok(()), Ok(wanted)) => Ok(wanted),
