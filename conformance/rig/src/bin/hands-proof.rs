@@ -164,6 +164,9 @@ impl Drop for Daemon {
     }
 }
 
+/// What is promised, the words of the report, the deed, and whether it is put right.
+type Kind<'a> = (&'static str, &'static str, &'a dyn Fn() -> io::Result<()>, &'a dyn Fn() -> bool);
+
 fn is_synchronised(status: &Value) -> bool {
     status["ready"] == true && status["tracking"]["state"] == "synchronised"
 }
@@ -184,7 +187,7 @@ fn hands(guest: Guest) -> Result<Vec<Promise>, String> {
         "a clock left alone is not reported",
         hold(status["machine"]["meddled"].is_null(), status["machine"].to_string()),
     )];
-    let kinds: [(&str, &str, &dyn Fn() -> io::Result<()>, &dyn Fn() -> bool); 4] = [
+    let kinds: [Kind<'_>; 4] = [
         (
             "another rate is reported and put right",
             "the rate was set to",
