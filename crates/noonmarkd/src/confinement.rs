@@ -285,6 +285,12 @@ fn take_precedence(role: Role, settings: &Settings) {
     {
         tracing::warn!(%error, "key establishment does not give way to answers");
     }
+    // An answer takes microseconds, and whoever asked is measuring. The kernel's own turn of a key establishment is a thousand of them.
+    if role == Role::Ntp
+        && let Err(error) = schedule::take_short_turns()
+    {
+        tracing::debug!(%error, "answers wait for the end of other processes' turns");
+    }
     if !matches!(role, Role::Warden | Role::Sources) {
         return;
     }
