@@ -5,6 +5,7 @@ use noonmark_clock::guard::{Facts, Guard, Life, Request, Rules};
 use noonmark_clock::leap::LeapSeconds;
 use noonmark_clock::{Adjustment, Keeper, Reading};
 use noonmark_nts::{CertificateFacts, Identity, TrustRoots};
+use noonmark_os::generation::{tells_of_copy, uevent};
 use noonmark_os::store::fault::FaultyFolder;
 use noonmark_os::store::{Folder, Kind, Store, StoreError};
 use noonmark_units::{Frequency, Mono, Precision, Timestamp, UnixTime};
@@ -12,7 +13,7 @@ use noonmark_units::{Frequency, Mono, Precision, Timestamp, UnixTime};
 use crate::{Fault, Input};
 
 /// Target `files`: what is read of files. The first octet says what the rest is: a list of leap seconds, a certificate, PEM, the frame of a
-/// stored file, the guard's account, stored NTS keys.
+/// stored file, the guard's account, stored NTS keys, a record of the kernel's log or an event of its device model.
 ///
 /// # Panics
 /// If what was read and is written is not read again as the same, or damage is not noticed.
@@ -26,13 +27,14 @@ pub fn files(octets: &[u8]) {
 /// As [`files`].
 pub fn files_through(octets: &[u8], fault: Fault<'_>) {
     let mut input = Input::new(octets);
-    match input.octet() % 6 {
+    match input.octet() % 7 {
         0 => a_list_of_leap_seconds_is_in_order(input.all(), fault),
         1 => a_certificate_says_the_same_whatever_follows(input.all(), fault),
         2 => pem_is_read_or_refused(input.all(), fault),
         3 => only_whole_files_are_read(input, fault),
         4 => an_account_is_read_as_it_was_written(input.all(), fault),
-        _ => keys_are_read_as_they_were_written(input.all(), fault),
+        5 => keys_are_read_as_they_were_written(input.all(), fault),
+        _ => a_copy_is_told_by_the_kernel_alone(input.all(), fault),
     }
 }
 
@@ -154,8 +156,35 @@ fn keys_are_read_as_they_were_written(octets: &[u8], fault: Fault<'_>) {
     let restored_again = again.restore_keys(&stored, at(1));
     assert!(restored_again <= restored);
     assert_eq!(*again.into_keys(), stored);
+    // Entries are written in the order of the configuration, whatever order they had.
+    let in_order = |octets: &[u8]| {
+        let mut octets = octets.to_vec();
+        octets.sort_unstable();
+        octets
+    };
     let is_all = stored.len() == octets.len() && restored > 0;
-    assert!(!is_all || stored == octets);
+    assert!(!is_all || in_order(&stored) == in_order(octets));
+}
+
+/// Octets that tell of a copy of this machine begin as only the kernel's do, hold the whole word, and tell it whatever comes behind.
+fn a_copy_is_told_by_the_kernel_alone(octets: &[u8], fault: Fault<'_>) {
+    let holds = |word: &[u8]| octets.windows(word.len()).any(|part| part == word);
+    let mut again = octets.to_vec();
+    if tells_of_copy(octets) {
+        assert!(holds(b";random: crng reseeded due to virtual machine fork"));
+        let head = octets.split(|octet| *octet == b',' || *octet == b';').next();
+        let priority: u32 =
+            std::str::from_utf8(head.expect("one")).expect("digits").parse().expect("few");
+        assert!(priority < 8, "not the kernel's");
+        again.extend_from_slice(b"\n SUBSYSTEM=acpi\n");
+        fault("record with more behind", &mut again);
+        assert!(tells_of_copy(&again));
+    } else if uevent::is_new_generation(octets) {
+        assert!(octets.starts_with(b"change@") && holds(b"\0NEW_VMGENID=1"));
+        again.extend_from_slice(b"\0SEQNUM=1\0");
+        fault("event with more behind", &mut again);
+        assert!(uevent::is_new_generation(&again));
+    }
 }
 
 /// Three servers with NTS that may have left keys behind.

@@ -65,7 +65,7 @@ fn entry(rest: &mut &[u8]) -> Option<Kept> {
     let server_port = u16::from_be_bytes(take(rest)?);
     let scope = u32::from_be_bytes(take(rest)?);
     let server = match address.len() {
-        4 => SocketAddr::from((<[u8; 4]>::try_from(address).ok()?, server_port)),
+        4 if scope == 0 => SocketAddr::from((<[u8; 4]>::try_from(address).ok()?, server_port)),
         _ => {
             let address = <[u8; 16]>::try_from(address).ok()?;
             SocketAddrV6::new(address.into(), server_port, 0, scope).into()
