@@ -21,25 +21,19 @@
 //!
 //! # Running
 //!
-//! `cargo xtask test --only fuzz` does all of this. By hand, with stable Rust and no further tool, from the top folder:
+//! `cargo xtask test --only fuzz` does all of this with stable Rust and no further tool; it leaves the programs in `target/fuzz`. By hand,
+//! from the top folder, once it has built them:
 //!
 //! ```sh
-//! RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-//!   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-//!   -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing" \
-//! cargo build --package noonmark-fuzz --bins --target x86_64-unknown-linux-gnu --target-dir target/fuzz \
-//!   --config profile.dev.opt-level=2
 //! mkdir -p target/fuzz/found/packet
-//! target/fuzz/x86_64-unknown-linux-gnu/debug/packet target/fuzz/found/packet conformance/fuzz/corpus/packet \
-//!   -max_total_time=60
+//! target/fuzz/packet target/fuzz/found/packet conformance/fuzz/corpus/packet -max_total_time=60
 //! ```
 //!
-//! `--target` keeps the instrumentation out of build scripts. New inputs go to the first folder; the second is only
-//! read. Every program of this package is a target, its name is that of its folder under `corpus/`, and all of them
-//! take libFuzzer's options. To keep what a run found: `packet -merge=1 conformance/fuzz/corpus/packet
-//! target/fuzz/found/packet`, which adds only inputs that reach something new.
+//! New inputs go to the first folder; the second is only read. Every program of this package is a target, its name is that of its folder
+//! under `corpus/`, and all of them take libFuzzer's options. To keep what a run found: `target/fuzz/packet -merge=1
+//! conformance/fuzz/corpus/packet target/fuzz/found/packet`, which adds only inputs that reach something new.
 //!
-//! A crash is written to a file. Built without `--cfg fuzzing`, the same program replays files and folders:
+//! A crash is written to a file. Built without the feature `engine`, the same program replays files and folders:
 //! `cargo run --package noonmark-fuzz --bin packet -- crash-…`.
 #![forbid(unsafe_code)]
 
@@ -99,14 +93,14 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "establishment", check: establishment, check_through: establishment_through },
 ];
 
-/// The whole of a target's program: the fuzzer's entry point, or without `--cfg fuzzing` a `main` that replays.
+/// The whole of a target's program: the fuzzer's entry point, or without the feature `engine` a `main` that replays.
 #[macro_export]
 macro_rules! program {
     ($target:ident) => {
-        #[cfg(fuzzing)]
+        #[cfg(feature = "engine")]
         libfuzzer_sys::fuzz_target!(|octets: &[u8]| noonmark_fuzz::$target(octets));
 
-        #[cfg(not(fuzzing))]
+        #[cfg(not(feature = "engine"))]
         fn main() -> std::process::ExitCode {
             noonmark_fuzz::replay_arguments(stringify!($target), noonmark_fuzz::$target)
         }

@@ -1,6 +1,7 @@
 use noonmark_os::route::{answer, tells_of_change};
 use noonmark_server::{CLOCK_WORDS, ClockState};
-use noonmarkd::message::{LONGEST, Message};
+use noonmark_units::{Span, UnixTime};
+use noonmarkd::message::{Certificate, Epochs, LONGEST, Message, Parts, Text};
 use noonmarkd::pages::{BEQUEST_WORDS, Bequest, REPORT_WORDS, Report};
 use noonmarkd::role::Role;
 
@@ -42,8 +43,39 @@ fn a_message_writes_back_the_same(octets: &[u8], fault: Fault<'_>) {
     // What the launcher says to a role, no role says to the launcher, but for what it passes on.
     let senders = Role::ALL.into_iter().filter(|role| message.may_be_sent_by(*role)).count();
     let partners = Role::ALL.into_iter().filter(|role| message.may_be_sent_to_partner_by(*role));
-    assert!(senders == 0 || partners.count() == 0, "{}", message.name());
+    let partners = partners.count();
+    let receivers = Role::ALL.into_iter().filter(|role| message.may_be_sent_to(*role)).count();
+    assert!(senders == 0 || partners == 0, "{}", message.name());
+    assert!(senders + partners + receivers > 0, "{} is for nobody", message.name());
     assert!(message.descriptors().end() <= &16);
+    what_is_made_of_a_message_is_in_it(&message);
+}
+
+fn what_is_made_of_a_message_is_in_it(message: &Message) {
+    match message {
+        Message::Certificate(certificate) => {
+            let Certificate { names, leaf, chain, spki_sha256 } = certificate;
+            let names = names.iter().map(Text::as_str);
+            assert_eq!(Certificate::new(names, *leaf, *chain, *spki_sha256), *certificate);
+            let (_, period) = certificate.judge(UnixTime::new(1_800_000_000, 0));
+            assert!(period == *leaf || period == *chain);
+        }
+        Message::CookieKeys(keys) => {
+            let Epochs { oldest, .. } = keys.epochs();
+            assert!(keys.keys.iter().all(|key| oldest <= key.epoch()));
+        }
+        Message::Confined { confined, .. } => {
+            for parts in [confined.held, confined.lacking] {
+                assert_eq!(parts.iter().fold(Parts::NONE, Parts::with), parts);
+                assert_eq!(parts.is_empty(), parts.to_string().is_empty());
+            }
+        }
+        Message::Standing(standing) => {
+            let bound = standing.error_bound();
+            assert!(standing.root_delay < Span::ZERO || standing.root_dispersion <= bound);
+        }
+        _ => {}
+    }
 }
 
 fn a_report_writes_back_the_same(words: &[u64], fault: Fault<'_>) {

@@ -1,4 +1,7 @@
-use noonmark_packet::{Contents, DecodeError, HEADER_LEN, Packet, PacketWriter, Trailer};
+use noonmark_nts::{MAX_COOKIES, Request, UNIQUE_LEN, classify};
+use noonmark_packet::{
+    Contents, DecodeError, FieldKind, HEADER_LEN, Packet, PacketWriter, Trailer,
+};
 
 use crate::Fault;
 
@@ -32,6 +35,41 @@ pub fn packet_through(octets: &[u8], fault: Fault<'_>) {
         let mut again = write(&packet, &contents, octets.len());
         fault("packet written back", &mut again);
         assert_eq!(again, octets);
+    }
+    what_is_asked_for_lies_in_its_fields(&packet, fault);
+}
+
+/// What a server finds of NTS are whole fields of the packet, or parts of its authenticator; otherwise it says which rule is broken.
+fn what_is_asked_for_lies_in_its_fields(packet: &Packet<'_>, fault: Fault<'_>) {
+    let octets = packet.datagram();
+    let (unique, protected) = match classify(packet) {
+        Ok(Request::Plain { unique }) => (unique, None),
+        Ok(Request::Protected(fields)) => (Some(fields.unique()), Some(fields)),
+        Err(violation) => {
+            let said = violation.to_string();
+            assert!(said.ends_with(&format!("({})", violation.clause())), "{said}");
+            assert!(!violation.name().is_empty());
+            return;
+        }
+    };
+    let fields = packet.contents().expect("it was looked through").fields;
+    let is_field = |kind, body: &[u8]| {
+        let mut same = fields.filter(|field| field.kind == kind);
+        same.any(|field| field.body == body)
+    };
+    if let Some(unique) = unique {
+        let mut unique = unique.octets(octets).to_vec();
+        fault("unique identifier found", &mut unique);
+        assert!(unique.len() >= UNIQUE_LEN && is_field(FieldKind::UNIQUE_IDENTIFIER, &unique));
+    }
+    if let Some(protected) = protected {
+        assert!(!fields.is_empty());
+        assert!(is_field(FieldKind::NTS_COOKIE, protected.cookie(octets)));
+        assert!((1..=MAX_COOKIES).contains(&protected.cookies_wanted()));
+        let nonce = protected.nonce(octets);
+        let mut authenticators = fields.filter(|field| field.kind == FieldKind::NTS_AUTHENTICATOR);
+        let body = authenticators.next().expect("there is one").body;
+        assert_eq!(body.get(4..4 + nonce.len()), Some(nonce));
     }
 }
 

@@ -1,6 +1,6 @@
 use noonmark_nts::{
-    Aead, Arrival, KeRequest, KeRequestReader, KeResponse, KeResponseReader, Record, RecordReader,
-    Violation,
+    Aead, Arrival, ErrorCode, KeRequest, KeRequestReader, KeResponse, KeResponseReader, Record,
+    RecordReader, Violation,
 };
 
 use crate::Fault;
@@ -69,7 +69,10 @@ fn a_stream_cut_elsewhere_gives_the_same_records(octets: &[u8], piece: usize, fa
 fn a_request_reads_the_same_and_writes_back(octets: &[u8], piece: usize, fault: Fault<'_>) {
     let whole = read_request(octets, octets.len().max(1));
     assert_eq!(whole, read_request(octets, piece));
-    let Ok(request) = whole else { return };
+    let request = match whole {
+        Ok(request) => request,
+        Err(violation) => return a_violation_is_told(&violation),
+    };
     let mut written = Vec::new();
     request.write(&mut written).expect("its lists came in records");
     fault("request written back", &mut written);
@@ -81,16 +84,29 @@ fn read_request(octets: &[u8], piece: usize) -> Result<KeRequest, Violation> {
     for part in octets.chunks(piece) {
         reader.read(part);
     }
+    assert_eq!(reader.is_started(), !octets.is_empty());
     reader.finish()
 }
 
 fn a_response_reads_the_same_and_writes_back(octets: &[u8], piece: usize, fault: Fault<'_>) {
     let whole = read_response(octets, octets.len().max(1));
     assert_eq!(whole, read_response(octets, piece));
-    let Ok(response) = whole else { return };
+    let response = match whole {
+        Ok(response) => response,
+        Err(violation) => return a_violation_is_told(&violation),
+    };
     let mut written = response.to_octets();
     fault("response written back", &mut written);
     assert_eq!(read_response(&written, piece), Ok(response));
+}
+
+fn a_violation_is_told(violation: &Violation) {
+    let said = violation.to_string();
+    assert!(said.ends_with(&format!("({})", violation.clause())), "{said}");
+    assert!(!violation.name().is_empty());
+    let is_unknown = matches!(violation, Violation::UnknownCritical(_));
+    let answer = violation.error_code();
+    assert_eq!(answer == ErrorCode::UNRECOGNIZED_CRITICAL, is_unknown, "{said}");
 }
 
 /// As a client reads it that offered all algorithms and record 1024.

@@ -28,6 +28,7 @@ const MISTAKES: &[Mistake] = &[
         place: "packet written back",
         damage: forget_header_in_length::<50>,
     },
+    Mistake { target: "packet", place: "unique identifier found", damage: flip::<9> },
     Mistake { target: "fields", place: "plaintext written back", damage: lose_last },
     Mistake { target: "fields", place: "encrypted fields", damage: forget_header_in_length::<2> },
     Mistake {
@@ -64,6 +65,8 @@ const MISTAKES: &[Mistake] = &[
     Mistake { target: "files", place: "file as it was written", damage: flip::<0> },
     Mistake { target: "files", place: "account written", damage: flip::<0> },
     Mistake { target: "files", place: "keys written", damage: flip::<0> },
+    Mistake { target: "files", place: "record with more behind", damage: flip::<17> },
+    Mistake { target: "files", place: "event with more behind", damage: flip::<0> },
     Mistake { target: "configuration", place: "text read again", damage: begin_otherwise },
     Mistake { target: "association", place: "question", damage: lose_last },
     Mistake { target: "establishment", place: "cookie agreed", damage: flip::<25> },

@@ -1,4 +1,4 @@
 //! Fuzz target `association`; see the library.
-#![cfg_attr(fuzzing, no_main)]
+#![cfg_attr(feature = "engine", no_main)]
 
 noonmark_fuzz::program!(association);

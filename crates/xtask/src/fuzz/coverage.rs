@@ -270,17 +270,20 @@ impl<'a> Octets<'a> {
 }
 
 /// Parts of the mangled names of functions that write, or tell: the files of parsers have both.
-const NOT_READING: [&str; 16] = [
+const NOT_READING: [&str; 19] = [
     "3fmt",
     "3put",
     "4name",
     "5write",
+    "6clause",
     "7default",
-    "7message0",
+    "7message7message",
     "8question",
     "8to_words",
     "9attribute",
+    "9clause_of",
     "9to_octets",
+    "10write_fact",
     "11descriptors",
     "11write_length",
     "12write_memory",
