@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noonmark_config::{ClockMode, Loaded};
+use noonmark_os::generation::KernelLog;
 use noonmark_os::passed::{self, Passed};
 use noonmark_os::random::RandomPool;
 use noonmark_os::signals::{Signal, Signals};
@@ -60,11 +61,14 @@ fn launch(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<Launched, Fai
         caps::drop_sys_time().map_err(system("giving up CAP_SYS_TIME"))?;
     }
     process::forbid_dumps().map_err(system("forbidding core dumps"))?;
+    // It takes a right that nothing else here takes.
+    let kernel_log = KernelLog::open();
     confinement::confine_launcher(&loaded.settings)?;
     let signals =
         Signals::new(&[Signal::Hangup, Signal::Interrupt, Signal::Terminate, Signal::Child])
             .map_err(system("signals"))?;
     let mut launcher = Launcher::new(file, loaded, signals, purpose, passed)?;
+    launcher.kernel_log = kernel_log;
     confinement::settle_launcher(&launcher.in_force.settings)?;
     let result = launcher.supervise();
     let page = launcher.sources_page.take();
@@ -106,6 +110,8 @@ struct Launcher {
     roles: [RoleProcess; Role::ALL.len()],
     clock_page: Option<OwnedFd>,
     bequest: Option<OwnedFd>,
+    /// The kernel's log, for whichever warden there is.
+    kernel_log: Option<KernelLog>,
     ntp_counters: Option<OwnedFd>,
     ke_counters: Option<OwnedFd>,
     sources_page: Option<OwnedFd>,
@@ -162,6 +168,7 @@ impl Launcher {
             roles: Role::ALL.map(RoleProcess::new),
             clock_page: None,
             bequest: None,
+            kernel_log: None,
             ntp_counters: None,
             ke_counters: None,
             sources_page: None,
@@ -273,6 +280,7 @@ impl Launcher {
             keys,
             clock_page,
             bequest,
+            kernel_log,
             ntp_counters,
             ke_counters,
             sources_page,
@@ -315,6 +323,9 @@ impl Launcher {
             process.tell(&Message::ClockPage, &[page.as_fd()]);
         }
         if role == Role::Warden {
+            if let Some(log) = kernel_log {
+                process.tell(&Message::KernelLog, &[log.as_fd()]);
+            }
             let page: Vec<_> = bequest.iter().map(|page| page.as_fd()).collect();
             process.tell(&Message::Bequest, &page);
         }

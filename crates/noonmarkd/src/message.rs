@@ -156,6 +156,9 @@ pub enum Message {
     Renew,
     /// Kind 31, warden to launcher, launcher to observe: the machine or its clock is not what it was. Body: see [`Happening`].
     Happened(Happening),
+    /// Kind 32, launcher to warden, right after its configuration: the kernel's log from the launcher's start on, if it is of use and may be
+    /// read. One descriptor. No body.
+    KernelLog,
     /// Kind 25, sources to launcher, where the purpose is to set the clock once: it is done. No body.
     Done,
 }
@@ -256,6 +259,7 @@ impl Message {
             | Self::Partner
             | Self::SourcesPage
             | Self::Authorities
+            | Self::KernelLog
             | Self::ClientKeys => 1..=1,
             Self::Identity { .. } => 2..=2,
             Self::Sockets { .. } => 1..=MOST_DESCRIPTORS,
@@ -319,6 +323,7 @@ impl Message {
             Self::Configure { .. } | Self::Stop => true,
             Self::Sockets { .. } => !matches!(role, Role::Warden | Role::Sources),
             Self::Partner => matches!(role, Role::Warden | Role::Sources),
+            Self::KernelLog => role == Role::Warden,
             Self::Identity { .. } => role == Role::Ke,
             Self::CookieKeys(_) => matches!(role, Role::Ntp | Role::Ke),
             Self::ClockPage => matches!(role, Role::Ntp | Role::Observe),
@@ -384,6 +389,7 @@ impl Message {
             Self::Leap(_) => "leap",
             Self::Bequest => "bequest",
             Self::Happened(_) => "happened",
+            Self::KernelLog => "kernel-log",
         }
     }
 
@@ -418,6 +424,7 @@ impl Message {
             Self::Authorities => 29,
             Self::Renew => 30,
             Self::Happened(_) => 31,
+            Self::KernelLog => 32,
             Self::Leap(_) => 27,
             Self::Bequest => 26,
         }
@@ -493,6 +500,7 @@ impl Message {
             29 => Self::Authorities,
             30 => Self::Renew,
             31 => Self::Happened(Happening::parse(from)?),
+            32 => Self::KernelLog,
             27 => Self::Leap(PlannedLeap::parse(from)?),
             26 => Self::Bequest,
             found => return Err(MessageError::Kind { found }),
@@ -523,6 +531,7 @@ impl Message {
             | Self::SourcesPage
             | Self::ClientKeys
             | Self::Done
+            | Self::KernelLog
             | Self::Bequest => {}
             Self::Welcome(welcome) => welcome.write(to),
             Self::Wish(wish) => wish.write(to),

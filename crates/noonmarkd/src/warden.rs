@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
 use noonmark_config::Settings;
-use noonmark_os::generation::{Sign, Witness};
+use noonmark_os::generation::{KernelLog, Sign, Witness};
 use noonmark_os::page::{StatePage, StateReader};
 use noonmark_os::random::RandomPool;
 use noonmark_os::store::{DiskFolder, LockError, Store};
@@ -55,9 +55,9 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     // Before the state folder is opened: a disk that does not answer is what a warden hangs at.
     station.show_pulse(0)?;
     let folder = open_folder(&station.settings)?;
-    let witness = Witness::open();
+    let mut witness = Witness::open();
     station.confine(&Kept { folder: Some(folder.descriptor()), ..Kept::default() })?;
-    let left = bequest(station)?;
+    let left = bequest(station, &mut witness)?;
     let mut warden = Warden::new(station, folder, left, witness)?;
     station.tell(&Message::ClockPage, &[warden.page.descriptor()])?;
     station.tell(&Message::Bequest, &[warden.notes.descriptor()])?;
@@ -70,10 +70,17 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     ending
 }
 
-/// What the warden before knew of the clock, if there was one and it could leave it behind whole.
-fn bequest(station: &mut Station) -> Result<Option<Bequest>, Ending> {
-    let Incoming { message: Message::Bequest, descriptors } = station.wait()? else {
-        return Err(Failure::new(Status::Internal, "no bequest before all else").into());
+/// What the warden before knew of the clock, if there was one and it could leave it behind whole. The witness gets what it cannot open.
+fn bequest(station: &mut Station, witness: &mut Witness) -> Result<Option<Bequest>, Ending> {
+    let descriptors = loop {
+        let Incoming { message, descriptors } = station.wait()?;
+        match message {
+            Message::KernelLog => {
+                witness.hear(descriptors.into_iter().next().map(KernelLog::from));
+            }
+            Message::Bequest => break descriptors,
+            _ => return Err(Failure::new(Status::Internal, "no bequest before all else").into()),
+        }
     };
     let mut words = [0; BEQUEST_WORDS];
     let page = descriptors.first().map(|page| StateReader::open(page.as_fd()));

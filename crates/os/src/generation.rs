@@ -23,8 +23,7 @@ use std::time::Duration;
 use noonmark_units::Mono;
 
 use crate::clock;
-use kernel_log::KernelLog;
-pub use kernel_log::tells_of_copy;
+pub use kernel_log::{KernelLog, tells_of_copy};
 use uevent::Uevents;
 pub use vmclock::Counters;
 use vmclock::Vmclock;
@@ -121,7 +120,7 @@ impl Judge {
     }
 }
 
-/// Everybody who can say that this is another machine. To be opened before a process gives up its files.
+/// Everybody who can say that this is another machine. To be opened before a process gives up its files; the log it is given.
 pub struct Witness {
     vmclock: Option<Vmclock>,
     uevents: Option<Uevents>,
@@ -133,16 +132,20 @@ impl Witness {
     /// Opens what is there.
     #[must_use]
     pub fn open() -> Self {
-        let has_device = DRIVERS.iter().any(|folder| has_device(Path::new(folder)));
         let first = Judge::new(Readings::default());
         let mut witness = Self {
             vmclock: Vmclock::open(Path::new(VMCLOCK)),
-            uevents: has_device.then(Uevents::open).and_then(Result::ok),
-            log: has_device.then(|| KernelLog::open(Path::new(KERNEL_LOG))).and_then(Result::ok),
+            uevents: has_generation_id().then(Uevents::open).and_then(Result::ok),
+            log: None,
             judge: first,
         };
         witness.judge = Judge::new(witness.read());
         witness
+    }
+
+    /// Takes what the kernel's log says from now on as a word, too.
+    pub fn hear(&mut self, log: Option<KernelLog>) {
+        self.log = log;
     }
 
     /// Who they are, for a log: beside the clocks, which every machine has.
@@ -181,6 +184,11 @@ impl Witness {
     }
 }
 
+/// Whether the kernel's driver of the VM generation id drives one.
+fn has_generation_id() -> bool {
+    DRIVERS.iter().any(|folder| has_device(Path::new(folder)))
+}
+
 /// Whether a driver has a device: links to them are in its folder, with a number behind a colon or a stop.
 fn has_device(driver: &Path) -> bool {
     let entries = std::fs::read_dir(driver).into_iter().flatten().flatten();
@@ -193,7 +201,6 @@ fn has_device(driver: &Path) -> bool {
 /// Where the kernel's driver of the VM generation id has its devices, up to Linux 6.9 and from then on.
 const DRIVERS: [&str; 2] = ["/sys/bus/acpi/drivers/vmgenid", "/sys/bus/platform/drivers/vmgenid"];
 const VMCLOCK: &str = "/dev/vmclock0";
-const KERNEL_LOG: &str = "/dev/kmsg";
 /// Words about one copy that come from different mouths come within this.
 const SAME_COPY: Duration = Duration::from_secs(2);
 /// Less is what reading two clocks one after the other adds.

@@ -114,6 +114,7 @@ fn samples() -> Vec<Message> {
         Message::Authorities,
         Message::Renew,
         Message::Bequest,
+        Message::KernelLog,
         planned(None),
         planned(Some(true)),
         planned(Some(false)),
@@ -182,7 +183,7 @@ fn every_kind_is_read_as_it_was_written() {
         assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
         kinds.insert(message.kind());
     }
-    assert_eq!(kinds, (1..=31).collect(), "a sample of every kind");
+    assert_eq!(kinds, (1..=32).collect(), "a sample of every kind");
 }
 
 #[test]

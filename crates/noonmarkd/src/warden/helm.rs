@@ -139,7 +139,6 @@ impl Helm {
     /// This is another machine than before: its clock may be stepped as after the start.
     pub fn handle_restored(&mut self) {
         self.guard.handle_jump();
-        self.status = None;
     }
 
     /// Compares what the kernel does to the clock with what it was told, and puts right what somebody else has changed, as far as the

@@ -6,16 +6,23 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The log from now on.
-pub(super) struct KernelLog(File);
+/// The log from when it was opened on, whoever reads it meanwhile.
+#[derive(Debug)]
+pub struct KernelLog(File);
 
 impl KernelLog {
-    /// Opens it behind the last record.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens it behind the last record, if there is a VM generation id of which it could tell, and if it may be read: where
+    /// `kernel.dmesg_restrict` is set that takes `CAP_SYSLOG`.
+    #[must_use]
+    pub fn open() -> Option<Self> {
+        super::has_generation_id().then(|| Self::open_at(Path::new(PATH)).ok()).flatten()
+    }
+
+    fn open_at(path: &Path) -> io::Result<Self> {
         let mut log = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         log.seek(SeekFrom::End(0))?;
         Ok(Self(log))
@@ -35,6 +42,13 @@ impl KernelLog {
             }
         }
         found
+    }
+}
+
+impl From<OwnedFd> for KernelLog {
+    /// One that somebody else has opened; each record is read by one of the two.
+    fn from(opened: OwnedFd) -> Self {
+        Self(File::from(opened))
     }
 }
 
@@ -64,6 +78,7 @@ const FIRST_OF_OTHERS: u32 = 8;
 /// `PRINTK_MESSAGE_MAX` of the kernel is 2048.
 const LONGEST: usize = 8192;
 const MOST_AT_ONCE: u32 = 256;
+const PATH: &str = "/dev/kmsg";
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +107,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("noonmark-kmsg-{}", std::process::id()));
         let record = "5,1,2,-;random: crng reseeded due to virtual machine fork\n";
         std::fs::write(&path, record).expect("room");
-        let mut log = KernelLog::open(&path).expect("a file");
+        let mut log = KernelLog::open_at(&path).expect("a file");
         assert!(!log.look(), "that was before");
         let mut writer = OpenOptions::new().append(true).open(&path).expect("ours");
         io::Write::write_all(&mut writer, record.as_bytes()).expect("room");
