@@ -9,7 +9,7 @@
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
 //! | `ke-flood` | thousands of connections to key establishment: whole ones, slow ones, silent ones, garbage |
 //! | `clock-proof` | in a guest: steers the kernel's clock for real and looks whether it did |
-//! | `hands-proof` | in a guest: has noonmarkd live through other hands on its clock |
+//! | `hands-proof` | in a guest: has noonmarkd live through other hands on its clock, and through becoming another machine |
 //! | `leap-proof` | in a guest: lives through a leap second with noonmarkd, as its source, its client and its judge |
 //! | `clock-truth` | in a guest and outside: what each clock shows beside the cycle counter they share, and what noonmarkd tells of it |
 //! | `ntp-wire` | the other end of a guest's wire: an NTP server that serves this machine's clock |

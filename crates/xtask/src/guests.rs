@@ -75,6 +75,7 @@ const EXPERIMENTS: &[Experiment] = &[
     Experiment { name: "chronyd in a guest", is_exact: true, run: chronyd },
     Experiment { name: "noonmarkd in a guest", is_exact: true, run: noonmarkd },
     Experiment { name: "foreign hands", is_exact: false, run: hands::foreign },
+    Experiment { name: "cloned machine", is_exact: false, run: hands::cloned },
     Experiment { name: "leap second by the kernel", is_exact: false, run: leap::kernel },
     Experiment { name: "leap second by a step", is_exact: false, run: leap::step },
     Experiment { name: "leap second by a slew", is_exact: false, run: leap::slew },
@@ -157,6 +158,8 @@ fn kernel_clock(place: &Place<'_>) -> Result<Vec<Promise>, String> {
         starts_at: "2026-01-01T00:00:00",
         counter_khz: None,
         wire: None,
+        generation: None,
+        thaws: None,
         page: None,
         is_exact: true,
     };

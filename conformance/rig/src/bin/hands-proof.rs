@@ -1,4 +1,4 @@
-//! `hands-proof`: has noonmarkd, whole and unmodified, live through other hands on its clock.
+//! `hands-proof`: has noonmarkd, whole and unmodified, live through other hands on its clock, and through becoming another machine.
 //!
 //! Runs only in a guest. The truth is `CLOCK_MONOTONIC_RAW`, which nothing steers: a server on the loopback device gives it to noonmarkd
 //! as UTC. Prints a line per promise, `held NAME: what was seen` or `broken NAME: why`, and last `verdict: good` or `verdict: bad`.
@@ -10,14 +10,36 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use clap::{Parser, ValueEnum};
 use noonmark_os::clock::discipline;
 use noonmark_packet::{Header, Leap, Mode, Packet, ReferenceId};
 use noonmark_rig::guest::Guest;
 use noonmark_units::{Precision, Short, Span, Timestamp, UnixTime};
 use serde_json::Value;
 
+/// What happens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Fate {
+    /// Somebody else sets and steers the clock
+    Hands,
+    /// The machine is frozen and goes on as another one; says `frozen` when it may be
+    Copy,
+}
+
+/// Lives through it once.
+#[derive(Parser)]
+struct Arguments {
+    /// What happens
+    #[arg(value_enum)]
+    fate: Fate,
+}
+
 fn main() -> ExitCode {
-    let promises = Guest::enter().and_then(hands);
+    let arguments = Arguments::parse();
+    let promises = Guest::enter().and_then(|guest| match arguments.fate {
+        Fate::Hands => hands(guest),
+        Fate::Copy => copy(guest),
+    });
     let promises = match promises {
         Ok(promises) => promises,
         Err(problem) => {
@@ -155,6 +177,11 @@ impl Daemon {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+
+    fn pid_of(status: &Value, role: &str) -> Option<u64> {
+        let roles = status["roles"].as_array()?;
+        roles.iter().find(|one| one["role"] == role)?["pid"].as_u64()
+    }
 }
 
 impl Drop for Daemon {
@@ -164,12 +191,12 @@ impl Drop for Daemon {
     }
 }
 
-/// What is promised, the words of the report, the deed, and whether it is put right.
-type Kind<'a> = (&'static str, &'static str, &'a dyn Fn() -> io::Result<()>, &'a dyn Fn() -> bool);
-
 fn is_synchronised(status: &Value) -> bool {
     status["ready"] == true && status["tracking"]["state"] == "synchronised"
 }
+
+/// What is promised, the words of the report, the deed, and whether it is put right.
+type Kind<'a> = (&'static str, &'static str, &'a dyn Fn() -> io::Result<()>, &'a dyn Fn() -> bool);
 
 /// Keeps the clock by the truth.
 const KEEPER: &str = "[server]\nlisten = [\"127.0.0.1:123\"]\n[clock]\nclock = \"keep\"\n\
@@ -244,6 +271,72 @@ fn hands(guest: Guest) -> Result<Vec<Promise>, String> {
     Ok(promises)
 }
 
+fn copy(guest: Guest) -> Result<Vec<Promise>, String> {
+    let truth = Truth::new(guest);
+    truth.serve().map_err(said)?;
+    let server = Daemon::start(
+        "server",
+        "[server]\nlisten = [\"127.0.0.1:2123\"]\nlocal-stratum = 2\n\
+         [nts]\nlisten = [\"127.0.0.1:4460\"]\ncertificate = \"/etc/chain.pem\"\nkey = \"/etc/key.pem\"\n",
+    )?;
+    server.wait_until("the server serves", PATIENCE, |status| status["ready"] == true)?;
+    let keeper = format!(
+        "{KEEPER}[[source]]\nnts = \"127.0.0.1\"\nca = \"/etc/ca.pem\"\nminpoll = 0\nmaxpoll = 0\n"
+    );
+    let keeper = Daemon::start("keeper", &keeper)?;
+    let has_cookies = |status: &Value| {
+        let sources = status["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
+        sources.iter().any(|source| source["nts"]["cookies"].as_u64().is_some_and(|left| left > 0))
+    };
+    let before = keeper.wait_until("synchronised, with cookies", PATIENCE, |status| {
+        is_synchronised(status) && has_cookies(status)
+    })?;
+    let server_before = server.status();
+    let count = |words: &str| keeper.log().matches(words).count();
+    let (established, told) = (count(ESTABLISHED), count(SYNCHRONISED));
+    println!("frozen");
+    let noticed = keeper.wait_until("another machine", 3 * PATIENCE, |status| {
+        status["machine"]["restored"].is_object()
+    })?;
+    let after = keeper.wait_until("synchronised again, with cookies", PATIENCE, |status| {
+        is_synchronised(status)
+            && has_cookies(status)
+            && count(ESTABLISHED) > established
+            && count(SYNCHRONISED) > told
+    })?;
+    let server_after =
+        server.wait_until("the server serves again", PATIENCE, |status| status["ready"] == true)?;
+    let log = keeper.log();
+    let since = log.find("this machine is not the one it was").map_or("", |at| &log[at..]);
+    let is_new = |old: &Value, new: &Value, role: &str| {
+        let (old, new) = (Daemon::pid_of(old, role), Daemon::pid_of(new, role));
+        hold(old.is_some() && new.is_some() && old != new, format!("{role} {old:?}, then {new:?}"))
+    };
+    let unsynchronised = since.find("the kernel was told synchronised=false");
+    let synchronised = since.find(SYNCHRONISED);
+    Ok(vec![
+        (
+            "that this is another machine is noticed",
+            hold(!since.is_empty(), noticed["machine"]["restored"].to_string()),
+        ),
+        ("whoever had cookies has ended", is_new(&before, &after, "sources")),
+        ("whoever sealed answers has ended", is_new(&server_before, &server_after, "ntp")),
+        ("whoever made cookies has ended", is_new(&server_before, &server_after, "ke")),
+        (
+            "keys are established anew",
+            hold(since.contains(ESTABLISHED), format!("{established} before")),
+        ),
+        (
+            "the clock is unsynchronised until it is verified",
+            hold(
+                unsynchronised.is_some() && synchronised > unsynchronised,
+                format!("told so {unsynchronised:?} and {synchronised:?} octets later in the log"),
+            ),
+        ),
+        ("in the end it is synchronised", Ok(after["tracking"]["state"].to_string())),
+    ])
+}
+
 fn wait_for(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
     let began = Instant::now();
     while !is_so() {
@@ -263,6 +356,9 @@ fn said(problem: io::Error) -> String {
     problem.to_string()
 }
 
+/// Lines of noonmarkd's log.
+const ESTABLISHED: &str = "NTS keys established";
+const SYNCHRONISED: &str = "the kernel was told synchronised=true";
 /// What another hand has the clock gain; ours is never just that.
 const FOREIGN_PPM: i64 = 200;
 /// `STA_PLL` of linux/timex.h.

@@ -9,6 +9,8 @@ use crate::child;
 
 /// Always depends on the newest kernel for machines that exist only in software.
 const NEWEST: &str = "linux-image-cloud-amd64";
+/// The same for machines of any kind; some drivers are in this one alone.
+const NEWEST_OF_ANY: &str = "linux-image-amd64";
 
 /// Drivers of a guest's network card, in the order they need each other.
 const NETWORK: [&str; 8] = [
@@ -35,7 +37,34 @@ impl Kernel {
     /// # Errors
     /// Why there is none.
     pub fn prepare(target: &Path) -> Result<Self, String> {
-        let home = target.join("guest");
+        Self::prepare_in(target.join("guest"), NEWEST, ".")
+    }
+
+    /// One with the driver of the VM generation id: this one, or another that is found under `target` or downloaded (some 70 MB).
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn that_knows_generations(&self, target: &Path) -> Result<Self, String> {
+        let drives = |kernel: &Self| {
+            let file = kernel.boot_file("config");
+            let options =
+                fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+            Ok::<_, String>(options.lines().any(|line| line == "CONFIG_VMGENID=y"))
+        };
+        if drives(self)? {
+            return Ok(self.clone());
+        }
+        // Its modules are many, and nobody loads one.
+        let other = Self::prepare_in(target.join("guest/any"), NEWEST_OF_ANY, "./boot")?;
+        if drives(&other)? {
+            Ok(other)
+        } else {
+            Err(format!("{} has no CONFIG_VMGENID=y", other.package))
+        }
+    }
+
+    /// Unpacks `part` of it if it is not there.
+    fn prepare_in(home: PathBuf, newest_of: &str, part: &str) -> Result<Self, String> {
         fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
         // Two runs at once share one kernel: the second waits for the first to unpack it.
         let lock =
@@ -44,11 +73,11 @@ impl Kernel {
         if let Some(kept) = kept(&home) {
             return Ok(kept);
         }
-        let package = newest().or_else(|_| {
+        let package = newest(newest_of).or_else(|_| {
             let mut update = Command::new("apt-get");
             update.args(["--quiet", "update"]);
             child::output(Duration::from_secs(300), &update)?;
-            newest()
+            newest(newest_of)
         })?;
         println!("unpacking {package} in {}", home.display());
         let unfinished = home.join("unfinished");
@@ -57,8 +86,9 @@ impl Kernel {
         let mut unpack = Command::new("sh");
         unpack.args([
             "-euc",
-            "apt-get --quiet download $0; dpkg -x $0_*.deb .; rm $0_*.deb",
+            "apt-get --quiet download $0; dpkg --fsys-tarfile $0_*.deb | tar --extract --file=- $1; rm $0_*.deb",
             &package,
+            part,
         ]);
         unpack.current_dir(&unfinished);
         child::output(Duration::from_secs(300), &unpack)?;
@@ -68,7 +98,11 @@ impl Kernel {
 
     /// What QEMU boots.
     pub fn image(&self) -> PathBuf {
-        self.folder.join("boot").join(self.package.replacen("linux-image", "vmlinuz", 1))
+        self.boot_file("vmlinuz")
+    }
+
+    fn boot_file(&self, kind: &str) -> PathBuf {
+        self.folder.join("boot").join(self.package.replacen("linux-image", kind, 1))
     }
 
     /// The package's name, with the version of the kernel in it.
@@ -115,13 +149,12 @@ fn kept(home: &Path) -> Option<Kernel> {
 }
 
 /// The package that the newest kernel is in.
-fn newest() -> Result<String, String> {
+fn newest(of: &str) -> Result<String, String> {
     let mut depends = Command::new("apt-cache");
-    depends.args(["depends", NEWEST]);
+    depends.args(["depends", of]);
     let said = child::output(Duration::from_secs(60), &depends)?;
     let name = said.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
-    name.map(|name| format!("linux-image-{name}"))
-        .ok_or_else(|| format!("apt does not know {NEWEST}"))
+    name.map(|name| format!("linux-image-{name}")).ok_or_else(|| format!("apt does not know {of}"))
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -40,6 +40,8 @@ fn live(place: &Place<'_>, way: &str) -> Result<Vec<Promise>, String> {
         starts_at: "2027-06-30T23:58:00",
         counter_khz: None,
         wire: None,
+        generation: None,
+        thaws: None,
         page: None,
         is_exact: false,
     };

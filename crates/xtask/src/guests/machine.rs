@@ -1,6 +1,8 @@
 //! One guest: QEMU emulating every instruction, so that its clock is its own and it needs no right to anything.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -26,6 +28,10 @@ pub struct Machine<'a> {
     pub counter_khz: Option<u64>,
     /// The wire it is plugged into, if there is one.
     pub wire: Option<Wire>,
+    /// The id of its generation, if its hypervisor gives it one.
+    pub generation: Option<&'a str>,
+    /// The file that another machine was frozen to, which it goes on as.
+    pub thaws: Option<&'a Path>,
     /// A page of memory it shares with this machine, by path, if there is one.
     pub page: Option<PathBuf>,
     /// Whether it goes before this machine's other programs, because something is measured by it to the microsecond.
@@ -94,6 +100,14 @@ impl Machine<'_> {
             qemu.arg("-serial").arg(format!("file:{}", folder.join(file).display()));
         }
         qemu.args(["-rtc", &format!("base={}", self.starts_at)]);
+        if let Some(id) = self.generation {
+            qemu.args(["-device", &format!("vmgenid,guid={id}")]);
+            let monitor = folder.join("monitor");
+            qemu.args(["-monitor", &format!("unix:{},server,nowait", monitor.display())]);
+        }
+        if let Some(file) = self.thaws {
+            qemu.args(["-incoming", &format!("exec:cat {}", file.display())]);
+        }
         match &self.wire {
             None => {}
             Some(Wire { mine, theirs }) => {
@@ -139,6 +153,44 @@ impl Running {
             return Ok(console);
         }
         Err(format!("the guest: {how}\n{}\n{}", self.qemu.said(), child::last_lines(&console, 15)))
+    }
+
+    /// Freezes it to a file and ends it. It must have been given the id of a generation.
+    ///
+    /// # Errors
+    /// What its monitor says, or that it did not within `limit`.
+    pub fn freeze(mut self, to: &Path, limit: Duration) -> Result<(), String> {
+        let path = self.folder.join("monitor");
+        let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+        let mut monitor = UnixStream::connect(&path).map_err(failed)?;
+        monitor.set_read_timeout(Some(Duration::from_millis(200))).map_err(failed)?;
+        let mut say = |line: &str| {
+            monitor.write_all(line.as_bytes()).map_err(failed)?;
+            let (mut said, mut room) = (Vec::new(), [0; 4096]);
+            // It never ends; what comes in a moment is the answer.
+            while let Ok(length) = monitor.read(&mut room)
+                && length > 0
+            {
+                said.extend(room.iter().take(length));
+            }
+            Ok::<_, String>(String::from_utf8_lossy(&said).into_owned())
+        };
+        say(&format!("migrate -d \"exec:cat > {}\"\n", to.display()))?;
+        let started = Instant::now();
+        loop {
+            let said = say("info migrate\n")?;
+            if said.contains("Migration status: completed") {
+                break;
+            }
+            if said.contains("status: failed") || started.elapsed() > limit {
+                return Err(format!("the guest was not frozen: {said}"));
+            }
+        }
+        say("quit\n")?;
+        while self.qemu.ended().is_none() && started.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// What it has written on its console so far.

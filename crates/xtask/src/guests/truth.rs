@@ -114,6 +114,8 @@ impl Wired<'_> {
             starts_at: self.starts_at,
             counter_khz: Some(counter_khz),
             wire: Some(Wire { mine: desk.0.join("b"), theirs: desk.0.join("a") }),
+            generation: None,
+            thaws: None,
             page: Some(desk.0.join("page")),
             is_exact: true,
         };
