@@ -26,7 +26,8 @@ pub use wait::{Bell, Watch};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 
 use libc::c_int;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -139,13 +140,21 @@ pub fn bound_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
 /// What the kernel answers; not that it allows less.
 pub fn set_receive_buffer(socket: BorrowedFd<'_>, octets: u32) -> io::Result<u32> {
     let wanted = c_int::try_from(octets).unwrap_or(c_int::MAX / 2).min(c_int::MAX / 2);
-    // Who may not go beyond the limit does not take away what somebody else has granted beyond it.
-    if set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, wanted).is_err()
-        && receive_buffer(socket)? < octets
-    {
-        set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, wanted)?;
+    if set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, wanted).is_err() {
+        let granted = receive_buffer(socket)?;
+        // Who may not go beyond the limit does not take away what somebody else has granted beyond it.
+        if granted < octets && granted < allowed(wanted)? {
+            set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, wanted)?;
+        }
     }
     receive_buffer(socket)
+}
+
+/// What whoever asks for so much gets without a right.
+fn allowed(wanted: c_int) -> io::Result<u32> {
+    let trial = UnixDatagram::unbound()?;
+    set(&trial.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, wanted)?;
+    receive_buffer(trial.as_fd())
 }
 
 fn receive_buffer(socket: BorrowedFd<'_>) -> io::Result<u32> {
@@ -282,14 +291,29 @@ mod tests {
         listener("[2001:db8::77]:0").open().expect("IPV6_FREEBIND");
     }
 
+    fn most_allowed() -> u32 {
+        let text = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        text.trim().parse().unwrap()
+    }
+
     #[test]
     fn a_receive_buffer_is_as_large_as_the_kernel_allows() {
-        let socket = listener("127.0.0.1:0").open().unwrap();
-        let text = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
-        let most: u32 = text.trim().parse().unwrap();
+        let (socket, most) = (listener("127.0.0.1:0").open().unwrap(), most_allowed());
         assert_eq!(set_receive_buffer(socket.as_fd(), 100_000).unwrap(), 100_000);
         let got = set_receive_buffer(socket.as_fd(), most + 4096).unwrap();
         assert!([most, most + 4096].contains(&got), "{got} of {most}");
+    }
+
+    #[test]
+    fn a_receive_buffer_that_was_granted_beyond_the_limit_is_not_taken_away() {
+        let (socket, most) = (listener("127.0.0.1:0").open().unwrap(), most_allowed());
+        let granted = set_receive_buffer(socket.as_fd(), 2 * most).unwrap();
+        let without_rights = || {
+            crate::caps::keep_only(&[]).unwrap();
+            set_receive_buffer(socket.as_fd(), 4 * most).unwrap()
+        };
+        let got = std::thread::scope(|scope| scope.spawn(without_rights).join().unwrap());
+        assert_eq!(got, granted);
     }
 
     #[test]

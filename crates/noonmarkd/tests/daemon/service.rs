@@ -95,6 +95,9 @@ fn shipped_sockets_are_those_of_the_default_configuration() {
             unit.all(key).iter().map(|value| value.parse().expect("an address")).collect();
         assert_eq!(bound, addresses, "{key}");
     };
+    let room = unit.only("ReceiveBuffer").strip_suffix('M').expect("in MiB");
+    let room: u32 = room.parse().expect("a number");
+    assert_eq!(room << 20, settings.overload.receive_buffer);
     check("ListenDatagram", settings.server.listen);
     check("ListenStream", settings.nts.expect("asked for").listen);
     assert_eq!(unit.only("BindIPv6Only"), "ipv6-only");
