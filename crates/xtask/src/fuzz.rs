@@ -73,7 +73,7 @@ const PARSERS: [&str; 34] = [
 ];
 
 /// Time for the whole stage's fuzzing; shared among the targets, two at a time.
-const ROOM: Duration = Duration::from_secs(90);
+const ROOM: Duration = Duration::from_secs(75);
 /// Most and least time one target gets.
 const EACH: (Duration, Duration) = (Duration::from_secs(40), Duration::from_secs(15));
 /// Time for one target with `--long`.
@@ -134,7 +134,8 @@ pub fn run(wish: &Wish) -> Tally {
 fn cover(target_directory: &Path) -> Result<(String, Result<(), String>), String> {
     let home = target_directory.join("coverage");
     let mut build = compiling_ours(&home, COVER)?;
-    build.args(["--example", "replay"]);
+    // With the features that the whole workspace has, as everything is built in the stages before.
+    build.args(["--workspace", "--example", "replay"]);
     // Build scripts of ours count, too, and would leave that beside their manifest.
     build.env("LLVM_PROFILE_FILE", home.join("build.profraw"));
     child::run(Duration::from_secs(15 * 60), &build).or_say("cargo build of the replay")?;
@@ -172,7 +173,7 @@ fn share(targets: usize) -> Duration {
 fn build(target_directory: &Path, targets: &[String]) -> Result<PathBuf, String> {
     let home = target_directory.join("fuzz");
     let mut build = compiling_ours(&home, INSTRUMENT)?;
-    build.args(["--bins", "--features", "engine"]);
+    build.args(["--package", PACKAGE, "--bins", "--features", "engine"]);
     // With optimisation, or little is tried in the time; overflow checks and assertions stay on.
     build.args(["--config", "profile.dev.opt-level=2"]).env("CARGO_INCREMENTAL", "0");
     child::run(Duration::from_secs(15 * 60), &build).or_say("cargo build of the fuzz targets")?;
@@ -184,8 +185,7 @@ fn build(target_directory: &Path, targets: &[String]) -> Result<PathBuf, String>
     Ok(home)
 }
 
-/// A build of this package whose crates, and those of ours it is made of, the script `wrapper` compiles, kept in `home`. Everybody else's
-/// are taken as they were built for other stages.
+/// A build in which the script `wrapper`, kept in `home`, compiles our crates. Everybody else's are as for other stages.
 fn compiling_ours(home: &Path, wrapper: &str) -> Result<Command, String> {
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     std::fs::create_dir_all(home).map_err(|error| failed(home, error))?;
@@ -194,7 +194,7 @@ fn compiling_ours(home: &Path, wrapper: &str) -> Result<Command, String> {
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
         .map_err(|error| failed(&script, error))?;
     let mut build = workspace::cargo();
-    build.args(["build", "--locked", "--package", PACKAGE]);
+    build.args(["build", "--locked"]);
     build.env("RUSTC_WORKSPACE_WRAPPER", &script);
     Ok(build)
 }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn targets_share_the_time() {
         assert_eq!(share(1), Duration::from_secs(40));
-        assert_eq!(share(8), Duration::from_millis(22_500));
+        assert_eq!(share(8), Duration::from_millis(18_750));
         assert_eq!(share(40), Duration::from_secs(15));
     }
 }
