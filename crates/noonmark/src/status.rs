@@ -114,8 +114,12 @@ fn concerns_of_load(state: &Value, add: &mut impl FnMut(Verdict, String)) {
     if let Some(threads) = threads(&counters["overloads"], &counters["overloads_ended"])
         && threads > 0
     {
+        let who = match threads {
+            1 => "one thread sheds".to_owned(),
+            _ => format!("{threads} threads shed"),
+        };
         let words = format!(
-            "overload: more is asked than can be answered, {threads} threads shed what proves nothing, and more if need be"
+            "overload: more is asked than can be answered, {who} what proves nothing, and more if need be"
         );
         add(Verdict::Warning, words);
     }
@@ -132,7 +136,7 @@ fn concerns_of_machine(machine: &Value, add: &mut impl FnMut(Verdict, String)) {
         if happened["seconds_ago"].as_f64().is_some_and(|ago| ago < LATELY) {
             let (ago, count) = (seconds(&happened["seconds_ago"]), text(&happened["count"]));
             let facts = text(&happened["facts"]);
-            add(Verdict::Warning, format!("{words} ({ago} ago, {count} times so far): {facts}"));
+            add(Verdict::Warning, format!("{words} ({ago} ago, {count} so far): {facts}"));
         }
     }
 }
@@ -177,7 +181,7 @@ fn role_concern(role: &Value) -> Option<(Verdict, String)> {
     role["last_end_seconds_ago"].as_f64().filter(|ago| *ago < LATELY).map(|_| {
         let (ago, count) = (seconds(&role["last_end_seconds_ago"]), text(&role["restarts"]));
         let words = format!(
-            "{name} ended by itself ({how}) {ago} ago; it was started again, {count} times so far"
+            "{name} ended by itself ({how}) {ago} ago; it was started again ({count} so far)"
         );
         (Verdict::Warning, words)
     })
@@ -429,7 +433,7 @@ mod tests {
             assert_eq!(said.map(|concern| concern.words.as_str()), expected, "{ago}");
             assert!(said.is_none_or(|concern| concern.verdict == Verdict::Warning));
         };
-        let words = "somebody else set or steered the clock, and it was put right (00:01:40 h ago, 2 times so far): set by +5 s";
+        let words = "somebody else set or steered the clock, and it was put right (00:01:40 h ago, 2 so far): set by +5 s";
         check(100.0, Some(words));
         check(3601.0, None);
     }

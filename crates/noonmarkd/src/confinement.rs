@@ -97,6 +97,7 @@ fn missing() -> Parts {
         (Part::Files, version > 0),
         (Part::Ports, version >= PORTS_FROM),
         (Part::Signals, version >= SCOPES_FROM),
+        (Part::Limits, Limit::are_supported()),
     ];
     let lacking = parts.into_iter().filter(|(_, is_there)| !is_there);
     lacking.fold(Parts::NONE, |parts, (part, _)| parts.with(part))

@@ -54,7 +54,7 @@ fn launch(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<Launched, Fai
     // Before anything else is opened. Whoever sets the clock once serves nobody.
     let passed = if purpose == Purpose::Serve { passed::take() } else { Ok(Vec::new()) };
     log::start("launcher", loaded.settings.log);
-    let passed = passed.map_err(|error| Failure::new(Status::System, error))?;
+    let passed = passed.map_err(|error| Failure::new(Status::Configuration, error))?;
     let system = |what| Failure::while_doing(Status::System, what);
     if loaded.settings.clock.mode != ClockMode::Keep {
         // Nothing here sets a clock, so nothing here shall be able to.
@@ -731,6 +731,10 @@ impl Launcher {
             self.role(role).dismiss();
         }
         let deadline = clock::monotonic() + STOP_WITHIN;
+        // Of those that ended before, nobody is going to say so again.
+        for process in &mut self.roles {
+            process.reap(clock::monotonic());
+        }
         while self.roles.iter().any(|process| process.pid().is_some()) {
             let now = clock::monotonic();
             if now >= deadline {

@@ -50,7 +50,7 @@ impl fmt::Display for Passed {
         if let Some(interface) = &self.interface {
             write!(f, " on {interface}")?;
         }
-        if self.name.is_empty() { Ok(()) } else { write!(f, " ({})", self.name) }
+        if self.name.is_empty() { Ok(()) } else { write!(f, " ({})", self.name.escape_debug()) }
     }
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for PassedError {
             Self::Socket { number, name, source } => {
                 write!(f, "descriptor {number}")?;
                 if !name.is_empty() {
-                    write!(f, " ({name})")?;
+                    write!(f, " ({})", name.escape_debug())?;
                 }
                 write!(f, ", which whoever started this process passed to it: {source}")
             }

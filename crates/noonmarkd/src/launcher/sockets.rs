@@ -192,7 +192,7 @@ fn refuse_unwanted(passed: &[Passed], settings: &Settings, threads: usize) -> Re
             }
         };
         let problem = if !like_it {
-            format!("which {keys} do not ask for, so nobody would answer there")
+            format!("which is not asked for by {keys}, so nobody would answer there")
         } else if passed.iter().filter(is_the_same).count() > most {
             format!(
                 "more than {most} times, one for each thread, so nobody would answer at the rest"

@@ -29,17 +29,30 @@ impl Limit {
         }
     }
 
+    /// Whether limits can be set here: to what they are.
+    #[must_use]
+    pub fn are_supported() -> bool {
+        Self::Core.read().and_then(|limit| Self::Core.set(limit)).is_ok()
+    }
+
     /// Sets the limit to `most`, or to what it is if that is less, for good.
     ///
     /// # Errors
     /// What the kernel answers.
     pub fn lower_to(self, most: u64) -> io::Result<()> {
+        let most = self.read()?.rlim_max.min(most as libc::rlim_t);
+        self.set(libc::rlimit { rlim_cur: most, rlim_max: most })
+    }
+
+    fn read(self) -> io::Result<libc::rlimit> {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `limit` is writable and laid out as the kernel's.
         crate::checked(unsafe { libc::getrlimit(self.resource() as _, &raw mut limit) })?;
-        let most = limit.rlim_max.min(most as libc::rlim_t);
-        let lower = libc::rlimit { rlim_cur: most, rlim_max: most };
-        // SAFETY: `lower` is live and laid out as the kernel's.
-        crate::checked(unsafe { libc::setrlimit(self.resource() as _, &raw const lower) }).map(drop)
+        Ok(limit)
+    }
+
+    fn set(self, limit: libc::rlimit) -> io::Result<()> {
+        // SAFETY: `limit` is live and laid out as the kernel's.
+        crate::checked(unsafe { libc::setrlimit(self.resource() as _, &raw const limit) }).map(drop)
     }
 }
