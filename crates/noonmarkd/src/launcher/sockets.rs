@@ -408,9 +408,9 @@ mod tests {
             any,
             &ke,
             &all,
-            &format!("passed {udp}, which [server] listen and interfaces do not"),
+            &format!("passed {udp}, which is not asked for by [server] listen and interfaces"),
         );
-        check(&ntp, any, &all, &format!("passed {tcp}, which [nts] listen do not"));
+        check(&ntp, any, &all, &format!("passed {tcp}, which is not asked for by [nts] listen"));
         let again = all[0].socket.try_clone().expect("descriptors");
         let [one, other] = all;
         check(&ntp, &ke, &[one, other, passed(Transport::Udp, again)], "more than 1 times");
