@@ -1,6 +1,6 @@
 //! Binds sockets and starts a program with them, as systemd does for a unit of kind socket.
 //!
-//! `pass-sockets udp:ADDRESS… tcp:ADDRESS… -- PROGRAM [ARGUMENT]…`: with options as systemd leaves them (none), IPv6 for itself alone,
+//! `pass-sockets udp:ADDRESS… tcp:ADDRESS… -- PROGRAM [ARGUMENT]…`: with the options systemd sets by itself, IPv6 for itself alone,
 //! and the names `SOCKET0`, `SOCKET1` and so on.
 //!
 //! Exit status: that of the program; 64 for wrong usage, 70 when a socket cannot be bound or passed.
@@ -67,6 +67,10 @@ fn bind((kind, address): (Type, SocketAddr)) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(address), kind.cloexec(), None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        // As systemd does, or connections of the last daemon that are not forgotten yet would be in the way.
+        socket.set_reuse_address(true)?;
     }
     socket.bind(&address.into())?;
     if kind == Type::STREAM {
