@@ -150,6 +150,8 @@ impl Running {
         };
         let console = self.console();
         if how == "exit status: 0" {
+            // It is made anew for the next boot; a dozen of them fill small disks.
+            let _ = fs::remove_file(self.folder.join("image"));
             return Ok(console);
         }
         Err(format!("the guest: {how}\n{}\n{}", self.qemu.said(), child::last_lines(&console, 15)))
