@@ -99,7 +99,6 @@ impl<K: Keep> Sources<K> {
                 member.association.handle_timeout(now.mono);
             }
         }
-        self.look_up(now);
         self.finish(now);
     }
 
@@ -384,6 +383,8 @@ impl<K: Keep> Sources<K> {
             self.fill_group(group, |_| true, now);
         }
         self.settle(now);
+        // Last, since a name is also looked up because a member is of no use.
+        self.look_up(now);
     }
 
     /// Carries outputs of associations and keeper to where they belong, until there are none.
