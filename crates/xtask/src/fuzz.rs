@@ -83,6 +83,15 @@ const LEAST_EXECUTIONS: u64 = 1000;
 /// Targets that run at the same time.
 const AT_ONCE: usize = 2;
 
+/// Where the engine's random numbers come from.
+#[derive(Clone, Copy)]
+enum Seed {
+    /// As in every run: what fails for one who tests a commit fails for the next, too.
+    Same,
+    /// Other inputs each time.
+    Other,
+}
+
 /// Builds the targets once and runs each.
 pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
@@ -110,14 +119,15 @@ pub fn run(wish: &Wish) -> Tally {
             return tally;
         }
     };
-    let each = if wish.long { EACH_LONG } else { share(targets.len()) };
+    let (each, seed) =
+        if wish.long { (EACH_LONG, Seed::Other) } else { (share(targets.len()), Seed::Same) };
     let queue = Mutex::new(targets.into_iter());
     let results = Mutex::new(&mut tally);
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(target) = next(&queue) {
-                    let (said, result) = match fuzz(&home, &target, each) {
+                    let (said, result) = match fuzz(&home, &target, each, seed) {
                         Ok(figures) => (figures, Ok(())),
                         Err(problem) => (String::new(), Err(problem)),
                     };
@@ -200,7 +210,7 @@ fn compiling_ours(home: &Path, wrapper: &str) -> Result<Command, String> {
 }
 
 /// Runs one target; its figures for the report.
-fn fuzz(home: &Path, target: &str, time: Duration) -> Result<String, String> {
+fn fuzz(home: &Path, target: &str, time: Duration, seed: Seed) -> Result<String, String> {
     let found = home.join("found").join(target);
     let artifacts = home.join("crashes").join(target);
     for folder in [&found, &artifacts] {
@@ -216,6 +226,9 @@ fn fuzz(home: &Path, target: &str, time: Duration) -> Result<String, String> {
     fuzz.arg(format!("-max_total_time={}", time.as_secs()));
     fuzz.arg(format!("-artifact_prefix={}/", artifacts.display()));
     fuzz.args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"]);
+    if let Seed::Same = seed {
+        fuzz.arg("-seed=8915");
+    }
     let log = home.join(format!("{target}.log"));
     let written = std::fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
     let limit = time + Duration::from_secs(90);
@@ -225,7 +238,7 @@ fn fuzz(home: &Path, target: &str, time: Duration) -> Result<String, String> {
         wrapped.stdout(both).stderr(written).status().map_err(|e| format!("{target}: {e}"))?;
     let said = std::fs::read_to_string(&log).unwrap_or_default();
     if !status.success() {
-        return Err(format!("{status}\n{}", child::last_lines(&said, 25)));
+        return Err(format!("{status}\n{}", complaint(&said)));
     }
     let executions = statistic(&said, "number_of_executed_units").unwrap_or(0);
     if executions < LEAST_EXECUTIONS {
@@ -237,6 +250,17 @@ fn fuzz(home: &Path, target: &str, time: Duration) -> Result<String, String> {
     }
     let fresh = statistic(&said, "new_units_added").unwrap_or(0);
     Ok(format!(" ({executions} inputs in {} s, {fresh} new)", time.as_secs()))
+}
+
+/// What a target said as it ended: why it panicked, from where, and the input.
+fn complaint(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    let Some(at) = lines.iter().position(|line| line.contains(" panicked at ")) else {
+        return child::last_lines(said, 25);
+    };
+    let cause = lines.iter().skip(at).take(16).copied().collect::<Vec<_>>().join("\n");
+    // The last line is the input in Base64; those before have it octet by octet.
+    format!("{cause}\n{}", child::last_lines(said, 1))
 }
 
 /// A figure of libFuzzer's closing statistics, `stat::NAME: VALUE`.
@@ -257,6 +281,16 @@ mod tests {
         assert_eq!(statistic(text, "number_of_executed_units"), Some(514_229));
         assert_eq!(statistic(text, "new_units_added"), Some(17));
         assert_eq!(statistic(text, "peak_rss_mb"), None);
+    }
+
+    #[test]
+    fn a_complaint_begins_with_the_panic_and_ends_with_the_input() {
+        let text =
+            "INFO: seed\nthread 'main' panicked at a.rs:1:2:\nstays behind\n0x9,0x1\nBase64: CQE=";
+        let said = complaint(text);
+        assert!(said.starts_with("thread 'main' panicked at a.rs:1:2:\nstays behind\n"), "{said}");
+        assert!(said.ends_with("\nBase64: CQE="), "{said}");
+        assert_eq!(complaint("killed"), "killed");
     }
 
     #[test]
