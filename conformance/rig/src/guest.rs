@@ -139,9 +139,18 @@ impl Look {
 
     /// How far ahead of `other` the kept clock is.
     pub fn ahead_of(self, other: Timestamp) -> Span {
+        self.shown() - other
+    }
+
+    /// What the kept clock would have shown when the oscillator showed zero, had it always run like that.
+    pub fn zero(self) -> Timestamp {
+        self.shown() - Span::from_nanos(self.raw)
+    }
+
+    fn shown(self) -> Timestamp {
         let seconds = self.real.div_euclid(1_000_000_000);
         let nanos = self.real.rem_euclid(1_000_000_000) as u32; // below 10⁹
-        Timestamp::from_unix(UnixTime::new(seconds, nanos)) - other
+        Timestamp::from_unix(UnixTime::new(seconds, nanos))
     }
 }
 

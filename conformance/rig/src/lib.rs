@@ -35,6 +35,7 @@ pub mod frame;
 pub mod guest;
 pub mod load;
 pub mod material;
+pub mod promise;
 pub mod siege;
 pub mod spent;
 pub mod stamped;

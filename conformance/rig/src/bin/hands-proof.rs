@@ -14,7 +14,8 @@ use clap::{Parser, ValueEnum};
 use noonmark_os::clock::discipline;
 use noonmark_packet::{Header, Leap, Mode, Packet, ReferenceId};
 use noonmark_rig::guest::Guest;
-use noonmark_units::{Precision, Short, Span, Timestamp, UnixTime};
+use noonmark_rig::promise::{Promise, hold, tell};
+use noonmark_units::{Precision, Short, Span, Timestamp};
 use serde_json::Value;
 
 /// What happens.
@@ -40,29 +41,8 @@ fn main() -> ExitCode {
         Fate::Hands => hands(guest),
         Fate::Copy => copy(guest),
     });
-    let promises = match promises {
-        Ok(promises) => promises,
-        Err(problem) => {
-            eprintln!("hands-proof: {problem}");
-            return ExitCode::from(70);
-        }
-    };
-    let mut good = true;
-    for (name, result) in promises {
-        match result {
-            Ok(seen) => println!("held {name}: {seen}"),
-            Err(why) => {
-                println!("broken {name}: {why}");
-                good = false;
-            }
-        }
-    }
-    println!("verdict: {}", if good { "good" } else { "bad" });
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    tell("hands-proof", promises)
 }
-
-/// A promise and what was seen of it.
-type Promise = (&'static str, Result<String, String>);
 
 /// True time: what the clock showed at first, and what the oscillator that nobody steers has gone on since.
 #[derive(Clone, Copy)]
@@ -73,11 +53,7 @@ struct Truth {
 
 impl Truth {
     fn new(guest: Guest) -> Self {
-        let look = guest.look();
-        let seconds = look.real.div_euclid(1_000_000_000);
-        let nanos = Span::from_nanos(look.real.rem_euclid(1_000_000_000));
-        let shown = Timestamp::from_unix(UnixTime::new(seconds, 0)) + nanos;
-        Self { guest, zero: shown - Span::from_nanos(look.raw) }
+        Self { guest, zero: guest.look().zero() }
     }
 
     fn now(&self) -> Timestamp {
@@ -346,10 +322,6 @@ fn wait_for(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
-}
-
-fn hold(holds: bool, seen: String) -> Result<String, String> {
-    if holds { Ok(seen) } else { Err(seen) }
 }
 
 fn said(problem: io::Error) -> String {

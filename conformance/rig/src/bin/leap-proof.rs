@@ -13,6 +13,7 @@ use clap::{Parser, ValueEnum};
 use noonmark_clock::leap::{LeapSecond, Shape, Smear};
 use noonmark_packet::{Header, Leap, Mode, Packet, ReferenceId};
 use noonmark_rig::guest::Guest;
+use noonmark_rig::promise::{Promise, hold, tell};
 use noonmark_units::{Precision, Short, Span, Timestamp, UnixTime};
 
 /// What noonmarkd is told to do about it.
@@ -39,29 +40,8 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let promises = Guest::enter().and_then(|guest| live(guest, arguments.way));
-    let promises = match promises {
-        Ok(promises) => promises,
-        Err(problem) => {
-            eprintln!("leap-proof: {problem}");
-            return ExitCode::from(70);
-        }
-    };
-    let mut good = true;
-    for (name, result) in promises {
-        match result {
-            Ok(seen) => println!("held {name}: {seen}"),
-            Err(why) => {
-                println!("broken {name}: {why}");
-                good = false;
-            }
-        }
-    }
-    println!("verdict: {}", if good { "good" } else { "bad" });
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    tell("leap-proof", promises)
 }
-
-/// A promise and what was seen of it.
-type Promise = (&'static str, Result<String, String>);
 
 /// True time: what UTC would show if it went on counting, by the oscillator nobody steers.
 #[derive(Clone, Copy)]
@@ -117,11 +97,7 @@ impl Seen {
 
 fn live(guest: Guest, way: Way) -> Result<Vec<Promise>, String> {
     guest.set_clock(AT - Span::from_seconds(BEFORE_S)).map_err(said)?;
-    let look = guest.look();
-    let shown = UnixTime::new(look.real.div_euclid(1_000_000_000), 0);
-    let nanos = Span::from_nanos(look.real.rem_euclid(1_000_000_000));
-    let truth =
-        Truth { guest, zero: Timestamp::from_unix(shown) + nanos - Span::from_nanos(look.raw) };
+    let truth = Truth { guest, zero: guest.look().zero() };
     let socket = UdpSocket::bind("127.0.0.1:1123").map_err(said)?;
     std::thread::spawn(move || serve(&socket, truth));
     std::fs::write("/etc/leap-seconds.list", LIST).map_err(said)?;
@@ -307,10 +283,6 @@ fn configuration(way: Way) -> String {
          [clock]\nclock = \"keep\"\nleap = \"{leap}\"\nleap-seconds = \"/etc/leap-seconds.list\"\n\
          [state]\nfolder = \"/state\"\n[status]\nsocket = \"/run/status.sock\"\n"
     )
-}
-
-fn hold(holds: bool, seen: String) -> Result<String, String> {
-    if holds { Ok(seen) } else { Err(seen) }
 }
 
 fn said(problem: io::Error) -> String {
