@@ -169,6 +169,9 @@ fn look_at(socket: &OwnedFd) -> io::Result<(Transport, SocketAddr, Option<String
     if address.port() == 0 {
         return Err(unusable("not bound"));
     }
+    if transport == Transport::Udp && socket.peer_addr().is_ok() {
+        return Err(unusable("connected to one peer, so nobody else could be answered"));
+    }
     let is_wide = address.is_ipv6() && address.ip().is_unspecified();
     if is_wide && !socket.only_v6()? {
         return Err(unusable("takes IPv4 as well as IPv6 (BindIPv6Only=ipv6-only)"));
@@ -228,6 +231,9 @@ mod tests {
             assert!(error.contains(reason), "{error}");
         };
         check(connection.into(), "a connection");
+        let connected = UdpSocket::bind("127.0.0.1:0").expect("free");
+        connected.connect("127.0.0.1:9").expect("needs nobody there");
+        check(connected.into(), "connected to one peer");
         check(UdpSocket::bind("[::]:0").expect("free").into(), "BindIPv6Only=ipv6-only");
         let (one, _other) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
         check(one.into(), "neither IPv4 nor IPv6");
