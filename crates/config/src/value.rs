@@ -274,7 +274,11 @@ fn is_broadcast(ip: IpAddr) -> bool {
 pub(crate) fn prefix(value: &Value<'_>, wrongs: &mut Wrongs) -> Option<IpNet> {
     let written = text(value, wrongs)?;
     let parsed = written.parse::<IpNet>().or_else(|_| written.parse::<IpAddr>().map(IpNet::from));
-    let Ok(prefix) = parsed else {
+    // Whoever writes /08 may mean anything.
+    let has_zeros = written
+        .rsplit_once('/')
+        .is_some_and(|(_, length)| length.len() > 1 && length.starts_with('0'));
+    let Some(prefix) = parsed.ok().filter(|_| !has_zeros) else {
         wrongs.add(value, format!("{written:?} is not a prefix"));
         return None;
     };

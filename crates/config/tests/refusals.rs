@@ -380,6 +380,10 @@ fn each_mistake_is_named_at_its_place() {
         ],
     );
     check(
+        "[[access]]\nprefix = \"10.0.0.0/08\"\naction = \"deny\"\n",
+        &["2:10 access.prefix: \"10.0.0.0/08\" is not a prefix"],
+    );
+    check(
         "[[access]]\nprefix = \"10.0.0.0/33\"\naction = \"deny\"\n[[access]]\naction = \"deny\"\n",
         &["2:10 access.prefix: \"10.0.0.0/33\" is not a prefix", "4:1 access.prefix: is missing"],
     );
