@@ -3,11 +3,17 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use noonmark_os::signals;
 use noonmarkd::arguments::Arguments;
 use noonmarkd::exit::{Failure, Status};
 use noonmarkd::{check, dry_run, launcher, once, output, station};
 
 fn main() -> ExitCode {
+    // A limit on files must not end this without a word; the roles inherit it.
+    if let Err(error) = signals::outlive_file_limit() {
+        output::complain(format_args!("ignoring SIGXFSZ: {error}"));
+        return Status::System.into();
+    }
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(status) => return status,

@@ -91,8 +91,21 @@ impl AsFd for Signals {
 /// # Errors
 /// What the kernel answers.
 pub fn ignore(signal: Signal) -> io::Result<()> {
+    ignore_number(signal.number())
+}
+
+/// Has a write beyond the largest size that files may have (`RLIMIT_FSIZE`) fail, as any other that cannot be done, instead of ending this
+/// process (`SIGXFSZ`). Children started by exec inherit that.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn outlive_file_limit() -> io::Result<()> {
+    ignore_number(libc::SIGXFSZ)
+}
+
+fn ignore_number(number: libc::c_int) -> io::Result<()> {
     // SAFETY: SIG_IGN is no handler of ours, so no code of ours runs at a signal's time.
-    let before = unsafe { libc::signal(signal.number(), libc::SIG_IGN) };
+    let before = unsafe { libc::signal(number, libc::SIG_IGN) };
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

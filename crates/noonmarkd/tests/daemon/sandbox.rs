@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
-use noonmark_os::process;
 use noonmark_os::sandbox::landlock;
+use noonmark_os::{caps, process};
 use serde_json::{Value, json};
 
 use crate::fixture::{CONFIGURATION, Place, process_of};
@@ -94,6 +95,21 @@ fn what_cannot_be_had_is_refused_at_the_start() {
     } else {
         assert_eq!(place.start_in_vain().0, Some(78));
     }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_complained_of() {
+    caps::drop_sys_time().expect("dropping needs no right");
+    let place = Place::new();
+    let output = Command::new("sh")
+        .args(["-euc", "ulimit -f 0; exec \"$0\" --config \"$1\"", env!("CARGO_BIN_EXE_noonmarkd")])
+        .arg(place.folder.join("noonmark.toml"))
+        .env_remove("NOTIFY_SOCKET")
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code().is_some_and(|code| code != 0), "{}: {said}", output.status);
+    assert!(said.contains("File too large"), "{said}");
 }
 
 #[test]
