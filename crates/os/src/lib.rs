@@ -23,7 +23,8 @@
 //! | [`private`] | reading configuration, certificates and keys after looking at owner and mode |
 //! | [`store`] | files of our own that are either the old or the new, never neither |
 //! | [`tcp`] | listening sockets to hand on |
-//! | [`udp`] | batches of datagrams with addresses and kernel receive stamps; stamps both ways for a client |
+//! | [`udp`] | batches of datagrams with addresses and kernel receive stamps; when answers left; stamps both ways for a client |
+//! | [`zeroed`] | memory for tables that threads share |
 //!
 //! Deliberately absent: any policy about who may do what and how far a clock may be moved, any protocol. Nothing here logs.
 //!
@@ -60,6 +61,7 @@ use std::io;
 
 /// Turns the `-1` of a system call into the error it left in `errno`.
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+pub mod zeroed;
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 

@@ -9,15 +9,19 @@
 //! the datagram. A socket for one address is bound with `IP_FREEBIND`, so it may be opened before the address exists and works from the
 //! moment it does.
 //!
+//! When an answer left is told where that was asked for with it: [`stamp`] the socket, then [`Departures`].
+//!
 //! A client wants to know when its own datagrams left, too: [`stamp_both_ways`] on any UDP socket, then [`receive_stamped`] and
 //! [`departure`].
 
 mod control;
+mod departures;
 mod ring;
 mod sieve;
 mod stamp;
 mod wait;
 
+pub use departures::{Departures, stamp};
 pub use ring::{Arrival, Local, Outgoing, Ring, Sent};
 pub use sieve::{SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO, Sieve, dropped};
 pub use stamp::{Departure, Stamped, departure, receive_stamped, stamp_both_ways};
@@ -208,10 +212,10 @@ fn set(socket: &impl AsRawFd, level: c_int, name: c_int, value: c_int) -> io::Re
 }
 
 /// `SO_TIMESTAMPNS_NEW` of `asm-generic/socket.h` (Linux 5.1): stamps with 64-bit seconds on 32-bit machines too.
-const SO_TIMESTAMPNS_NEW: c_int = 64;
+pub(crate) const SO_TIMESTAMPNS_NEW: c_int = 64;
 
 /// `SO_TIMESTAMPING_NEW` of `asm-generic/socket.h` (Linux 5.1), likewise.
-const SO_TIMESTAMPING_NEW: c_int = 65;
+pub(crate) const SO_TIMESTAMPING_NEW: c_int = 65;
 
 /// Octets we ask the kernel to queue while we are not looking: some thousand requests.
 const RECEIVE_QUEUE: usize = 1 << 20;
@@ -262,7 +266,8 @@ mod tests {
             .as_secs()
             .cast_signed();
         assert!((now - stamp.seconds).abs() <= 5, "stamp {stamp:?} against {now} s");
-        let sent = ring.send(socket.as_fd(), &[Outgoing { to: 0, octets: IoSlice::new(b"noon") }]);
+        let answer = Outgoing { to: 0, octets: IoSlice::new(b"noon"), stamped: false };
+        let sent = ring.send(socket.as_fd(), &[answer]);
         assert_eq!((sent.sent, sent.failed), (1, 0));
         let (len, source) = client.recv_from(&mut room).unwrap();
         assert_eq!((&room[..len], source), (&b"noon"[..], asked));
@@ -356,7 +361,7 @@ mod tests {
         assert_eq!(ring.receive(socket.as_fd(), &mut slices).unwrap().len(), 5);
         let out: Vec<_> = [4_usize, 2, 0]
             .iter()
-            .map(|&to| Outgoing { to, octets: IoSlice::new(&rooms[to][..4]) })
+            .map(|&to| Outgoing { to, octets: IoSlice::new(&rooms[to][..4]), stamped: false })
             .collect();
         assert_eq!(ring.send(socket.as_fd(), &out).sent, 3);
         for n in [4_u8, 2, 0] {
@@ -377,10 +382,10 @@ mod tests {
         // Longer than any UDP datagram: the kernel refuses it (EMSGSIZE).
         let giant = vec![0; 70_000];
         let out = [
-            Outgoing { to: 0, octets: IoSlice::new(&giant) },
-            Outgoing { to: 0, octets: IoSlice::new(b"small") },
+            Outgoing { to: 0, octets: IoSlice::new(&giant), stamped: false },
+            Outgoing { to: 0, octets: IoSlice::new(b"small"), stamped: false },
             // Nobody wrote to us in that place of the batch.
-            Outgoing { to: 1, octets: IoSlice::new(b"nobody") },
+            Outgoing { to: 1, octets: IoSlice::new(b"nobody"), stamped: false },
         ];
         let sent = ring.send(socket.as_fd(), &out);
         assert_eq!((sent.sent, sent.failed), (1, 2));

@@ -51,7 +51,7 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
             if let Some(datagram) = buffer.get_mut(..arrival.len)
                 && answer(datagram, received)
             {
-                answers.push(Outgoing { to, octets: IoSlice::new(datagram) });
+                answers.push(Outgoing { to, octets: IoSlice::new(datagram), stamped: false });
             }
         }
         ring.send(socket.as_fd(), &answers);

@@ -9,7 +9,9 @@ use libc::{
     SOCK_RAW, SOCK_STREAM, SOL_SOCKET, c_int, c_long,
 };
 
-use crate::udp::{SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO};
+use crate::udp::{
+    SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW,
+};
 
 use super::filter::{Condition, Filter, Verdict, has, is, is_null};
 
@@ -52,13 +54,16 @@ impl Filter {
         self
     }
 
-    /// Batches of datagrams over sockets that are there already; having the kernel drop some before they are received, and asking how many.
+    /// Batches of datagrams over sockets that are there already; having the kernel drop some before they are received, and asking how many;
+    /// having it say when they came and left.
     #[must_use]
     pub fn with_datagrams(mut self) -> Self {
         for call in [libc::SYS_recvmmsg, libc::SYS_sendmmsg] {
             self.allow(call);
         }
-        self.set_options(&[(SOL_SOCKET, SO_ATTACH_FILTER), (SOL_SOCKET, SO_DETACH_FILTER)]);
+        let options =
+            [SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW];
+        self.set_options(&options.map(|option| (SOL_SOCKET, option)));
         let asking = vec![vec![is(1, SOL_SOCKET), is(2, SO_MEMINFO)]];
         self.allow_if(libc::SYS_getsockopt, asking, Verdict::Refuse(EPERM));
         self

@@ -76,6 +76,7 @@ pub(super) fn read(mut control: &[u8]) -> Facts {
 
 /// Writes the packet information that makes an answer leave from `local`, and returns its length.
 pub(super) fn write_source(control: &mut Control, local: &Local) -> usize {
+    let control = &mut control.0;
     match local.address {
         IpAddr::V4(address) => {
             // struct in_pktinfo: interface (0, the route decides), source address, a destination the kernel ignores.
@@ -95,6 +96,13 @@ pub(super) fn write_source(control: &mut Control, local: &Local) -> usize {
     }
 }
 
+/// Writes behind the first `written` octets that the kernel is to say when this datagram leaves, and returns the length of all.
+pub(super) fn write_stamp_wanted(control: &mut Control, written: usize) -> usize {
+    let wanted = libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes();
+    let rest = control.0.get_mut(written..).unwrap_or_default();
+    written + write_message(rest, libc::SOL_SOCKET, SO_TIMESTAMPING_OLD, &wanted)
+}
+
 /// Level, type, body and what follows of the first message, or `None` at the end or if its length makes no sense.
 fn split_message(control: &[u8]) -> Option<(c_int, c_int, &[u8], &[u8])> {
     let length = usize::from_ne_bytes(array(control, 0)?);
@@ -105,8 +113,8 @@ fn split_message(control: &[u8]) -> Option<(c_int, c_int, &[u8], &[u8])> {
     Some((level, kind, body, rest))
 }
 
-fn write_message(control: &mut Control, level: c_int, kind: c_int, body: &[u8]) -> usize {
-    let (header, rest) = control.0.split_at_mut(HEADER);
+fn write_message(control: &mut [u8], level: c_int, kind: c_int, body: &[u8]) -> usize {
+    let (header, rest) = control.split_at_mut(HEADER);
     let (length, names) = header.split_at_mut(size_of::<usize>());
     length.copy_from_slice(&(HEADER + body.len()).to_ne_bytes());
     names[..4].copy_from_slice(&level.to_ne_bytes());
@@ -157,6 +165,10 @@ fn array<const N: usize>(octets: &[u8], at: usize) -> Option<[u8; N]> {
     octets.get(at..)?.first_chunk().copied()
 }
 
+/// `SO_TIMESTAMPING_OLD` of `asm-generic/socket.h`. As a control message of a datagram it wants a stamp and has no time in it, so there
+/// is nothing new in the newer one, which some kernels do not take here.
+const SO_TIMESTAMPING_OLD: c_int = 37;
+
 /// Octets of a control message's header: length, level, type.
 const HEADER: usize = size_of::<usize>() + 8;
 
@@ -165,9 +177,9 @@ mod tests {
     use super::*;
 
     fn message(level: c_int, kind: c_int, body: &[u8]) -> Vec<u8> {
-        let mut control = Control([0; 192]);
+        let mut control = [0; 192];
         let length = write_message(&mut control, level, kind, body);
-        control.0[..length].to_vec()
+        control[..length].to_vec()
     }
 
     #[test]
@@ -205,6 +217,19 @@ mod tests {
         assert_eq!(read_both(&stamps, &error(2, 0)).departed, None, "an ICMP error");
         assert_eq!(read_both(&stamps, &error(4, 0)[..12]).departed, None, "cut short");
         assert_eq!(read_both(&[0; 48], &error(4, 0)).stamp, None, "no software stamp");
+    }
+
+    #[test]
+    fn a_stamp_is_wanted_behind_the_source_or_alone() {
+        let local = Local { address: Ipv4Addr::LOCALHOST.into(), interface: 1, group: false };
+        let mut control = Control([0xee; 192]);
+        let source = write_source(&mut control, &local);
+        for before in [0, source] {
+            let all = write_stamp_wanted(&mut control, before);
+            let (level, kind, body, rest) = split_message(&control.0[before..all]).unwrap();
+            assert_eq!((level, kind, rest), (libc::SOL_SOCKET, SO_TIMESTAMPING_OLD, &[][..]));
+            assert_eq!(body, 2_u32.to_ne_bytes());
+        }
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Outgoing<'a> {
     pub to: usize,
     /// What to send.
     pub octets: IoSlice<'a>,
+    /// Whether the kernel is to say when it left, on a socket that [`stamp`](super::stamp) was called on for that: somebody has to take it.
+    pub stamped: bool,
 }
 
 /// What became of a batch of answers.
@@ -175,10 +177,14 @@ impl Ring {
             message.msg_namelen = self.incoming[answer.to].msg_hdr.msg_namelen;
             message.msg_iov = part;
             message.msg_iovlen = 1;
-            message.msg_controllen = match &arrival.local {
-                Some(local) if !local.group => control::write_source(source, local) as _,
+            let mut written = match &arrival.local {
+                Some(local) if !local.group => control::write_source(source, local),
                 _ => 0,
             };
+            if answer.stamped {
+                written = control::write_stamp_wanted(source, written);
+            }
+            message.msg_controllen = written as _;
             message.msg_control = if message.msg_controllen == 0 {
                 ptr::null_mut()
             } else {
@@ -223,7 +229,7 @@ impl Ring {
 // SAFETY: every pointer kept in a header points into a vector owned by the same ring, or was set for the length of one call.
 unsafe impl Send for Ring {}
 
-fn empty_header() -> mmsghdr {
+pub(super) fn empty_header() -> mmsghdr {
     // SAFETY: a message header is integers and pointers (and padding on some C libraries), all of which may be zero.
     unsafe { std::mem::zeroed() }
 }

@@ -47,6 +47,11 @@ impl<'fd> Watch<'fd> {
         }
     }
 
+    /// Whether something waits in the error queue of the socket at `place`, or it is broken.
+    pub fn has_error(&self, place: usize) -> bool {
+        self.entries.get(place).is_some_and(|entry| entry.revents & libc::POLLERR != 0)
+    }
+
     /// Whether the descriptor at `place` could be read (or had ended or failed) when the last wait ended.
     pub fn is_ready(&self, place: usize) -> bool {
         self.entries.get(place).is_some_and(|entry| entry.revents != 0)

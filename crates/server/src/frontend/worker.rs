@@ -191,11 +191,12 @@ impl Desk {
     }
 
     fn send(&mut self, socket: BorrowedFd<'_>) {
-        let mut answers = [Outgoing { to: 0, octets: IoSlice::new(&[]) }; BATCH];
+        let nothing = Outgoing { to: 0, octets: IoSlice::new(&[]), stamped: false };
+        let mut answers = [nothing; BATCH];
         let mut count = 0;
         for (to, slot) in self.batch.slots().iter().enumerate() {
             if let (Some(answer), Some(place)) = (slot.answer(), answers.get_mut(count)) {
-                *place = Outgoing { to, octets: IoSlice::new(answer) };
+                *place = Outgoing { to, octets: IoSlice::new(answer), stamped: false };
                 count += 1;
             }
         }
