@@ -10,7 +10,7 @@ use crate::aead::{Aead, TAG_LEN};
 use crate::authenticator::{self, Authenticator, Sealed};
 use crate::cookie::{CookieIssuer, NONCE_AT, NONCE_LEN, Sealing};
 use crate::key::{AeadKey, SessionKeys};
-use crate::lanes::{self, LANES, Lane};
+use crate::lanes::{self, LANES};
 use crate::random::Random;
 use crate::request::{MAX_COOKIES, MAX_PACKET_LEN, RequestFields, UniqueIdentifier, fill};
 
@@ -143,7 +143,7 @@ pub fn seal_answers<'a>(answers: impl IntoIterator<Item = AnswerSealing<'a>>) {
         let AnswerSealing { datagram, plan, keys } = answer;
         match lanes.get_mut(len) {
             Some(lane) if plan.aead == Aead::SivCmac256 => {
-                *lane = Some(Lane { key: keys.s2c(), message: plan.message(datagram) });
+                *lane = Some(lanes::lane(keys.s2c(), plan.message(datagram)));
                 len += 1;
             }
             _ => plan.seal(datagram, keys),

@@ -4,11 +4,12 @@ use noonmark_packet::{
     DecodeError, EncodeError, Field, FieldKind, HEADER_LEN, Header, Mode, Packet, PacketWriter,
     walk_encrypted,
 };
+use noonmark_siv::Keyed;
 
 use crate::aead::{Aead, TAG_LEN};
 use crate::authenticator::{self, Authenticator, Part};
 use crate::key::{AeadKey, Forged, SessionKeys};
-use crate::lanes::{self, LANES, Lane};
+use crate::lanes::{self, LANES};
 
 /// Octets of the unique identifiers we make, and the fewest RFC 8915 §5.3 allows.
 pub const UNIQUE_LEN: usize = 32;
@@ -419,7 +420,7 @@ pub fn open_requests<'a>(requests: impl IntoIterator<Item = Verification<'a>>) {
         };
         match (message, waiting.get_mut(len)) {
             (Ok(message), Some(place)) => {
-                *place = Some((Lane { key: keys.c2s(), message }, fields, result));
+                *place = Some((lanes::lane(keys.c2s(), message), fields, result));
                 len += 1;
             }
             (Err(fault), _) => *result = Err(fault),
@@ -434,14 +435,14 @@ pub fn open_requests<'a>(requests: impl IntoIterator<Item = Verification<'a>>) {
     open_side_by_side(&mut waiting);
 }
 
-type Waiting<'a> = Option<(Lane<'a>, &'a RequestFields, &'a mut Result<usize, RequestFault>)>;
+type Waiting<'a> = Option<(Keyed<'a>, &'a RequestFields, &'a mut Result<usize, RequestFault>)>;
 
 fn open_side_by_side(waiting: &mut [Waiting<'_>; LANES]) {
     let ok = lanes::open(waiting.iter_mut().flatten().map(|(lane, ..)| lane));
     for (place, ok) in waiting.iter_mut().zip(ok) {
         if let Some((lane, fields, result)) = place.take() {
             *result = match ok {
-                true => count_wanted(fields, lane.message.text).map_err(Into::into),
+                true => count_wanted(fields, lane.job.text).map_err(Into::into),
                 false => Err(RequestFault::Forged),
             };
         }

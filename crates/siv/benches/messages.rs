@@ -6,7 +6,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use noonmark_siv::{Job, SivCmac256, open_each, seal_each};
+use noonmark_siv::{Job, Keyed, SivCmac256, open_each, open_keyed, seal_each, seal_keyed};
+
+/// A key for each of eight clients.
+const OWN: [[u8; 32]; 8] = [[1; 32], [2; 32], [3; 32], [4; 32], [5; 32], [6; 32], [7; 32], [8; 32]];
 
 fn main() {
     let key = SivCmac256::new(&[7; 32]).expect("32 octets");
@@ -44,8 +47,35 @@ fn main() {
         open_each(black_box(&mut jobs), &mut ok);
         black_box(ok);
     });
+    for ad_len in [188, 916] {
+        report(&format!("verify 8 requests, new key each ({ad_len}/0)"), 8, || {
+            let mut tags = [[0; 16]; 8];
+            let mut messages: Vec<_> = (OWN.iter().zip(&mut tags))
+                .map(|(key, tag)| {
+                    let job = Job { ad: &ad[..ad_len], nonce: &nonce, text: &mut [], tag };
+                    Keyed { key, job }
+                })
+                .collect();
+            open_keyed(black_box(&mut messages), |ok| {
+                black_box(ok);
+            });
+        });
+    }
     report("seal answer, 1 cookie (84/104)", 1, || seal(&key, &ad[..84], &nonce, 104));
     report("seal answer, 8 cookies (84/832)", 1, || seal(&key, &ad[..84], &nonce, 832));
+    for text_len in [104, 832] {
+        let mut texts = vec![vec![5; text_len]; 8];
+        report(&format!("seal 8 answers, new key each (84/{text_len})"), 8, || {
+            let mut tags = [[0; 16]; 8];
+            let mut messages: Vec<_> = (OWN.iter().zip(&mut texts).zip(&mut tags))
+                .map(|((key, text), tag)| Keyed {
+                    key,
+                    job: Job { ad: &ad[..84], nonce: &nonce, text, tag },
+                })
+                .collect();
+            seal_keyed(black_box(&mut messages));
+        });
+    }
     for text_len in [104, 832] {
         let mut texts = vec![vec![5; text_len]; 8];
         report(&format!("seal 8 answers, key each (84/{text_len})"), 8, || {

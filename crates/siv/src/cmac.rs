@@ -58,7 +58,7 @@ pub(crate) struct Subkeys {
 }
 
 impl Subkeys {
-    fn from_zero_block(l: &Block) -> Self {
+    pub(crate) fn from_zero_block(l: &Block) -> Self {
         let whole = Word::new(&l.0).doubled();
         Self { whole, padded: whole.doubled() }
     }

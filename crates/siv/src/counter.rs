@@ -57,7 +57,7 @@ where
 }
 
 /// Bits 63 and 31 of the tag are cleared, so that adders of 32 and 64 bits would do as well (RFC 5297 §2.5).
-const CLEARED: u128 = !(1 << 63 | 1 << 31);
+pub(crate) const CLEARED: u128 = !(1 << 63 | 1 << 31);
 
 /// Puts the next `count` ≤ [`WIDTH`] blocks of key stream at the front of `stream`; the rest is without meaning.
 #[inline(always)]

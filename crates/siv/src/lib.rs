@@ -7,27 +7,32 @@
 //! message, and those of many messages side by side.
 //!
 //! Start at [`Siv`]: `seal` and `open` for one message, `seal_many` and `open_many` for many under one key (cookies),
-//! [`seal_each`] and [`open_each`] for many under a key each (packets of different clients). All work in place and
+//! [`seal_keyed`] and [`open_keyed`] for many under a key each that is met once (packets of different clients). All work in place and
 //! allocate nothing. Key schedules, subkeys and the CMAC of the zero block are computed once, in `new`.
 //!
 //! What it deliberately does not do: it chooses no nonce, knows no packet and no order of tag and ciphertext (the tag
-//! is handed over separately), and it contains no block cipher: AES is the `aes` crate's, through its safe interface.
+//! is handed over separately), and it contains no block cipher: AES is the `aes` crate's, through its safe interface, but for one module with
+//! the instructions of x86-64, which the crate has no interface for with several keys at once.
 //!
 //! Covers RFC 4493 §2 and RFC 5297 §2 to §4. Secrets are wiped when dropped, have no `Debug`, and tags are compared
 //! in constant time. `no_std`, no `alloc`.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod aesni;
 mod block;
 mod cmac;
 mod counter;
+mod keyed;
 mod many;
 mod s2v;
 mod siv;
 
 pub use block::BlockCipher;
 pub use cmac::Cmac;
+pub use keyed::{Keyed, open_keyed, seal_keyed};
 pub use many::{Job, open_each, seal_each};
 pub use siv::{Siv, SivCmac256, SivCmac384, SivCmac512};
 

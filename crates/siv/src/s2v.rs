@@ -160,19 +160,19 @@ fn mac_of(lanes: &impl Lanes, lane: usize, header: &[u8]) -> Word {
 /// Octets at the front of a text of `len` octets, in whole blocks, that "xorend" (RFC 5297 §2.1) does not touch:
 /// it covers the last 16, and so two blocks where the text ends inside one.
 #[inline(always)]
-fn free_part(len: usize) -> usize {
+pub(crate) fn free_part(len: usize) -> usize {
     len.saturating_sub(block::LEN) / block::LEN * block::LEN
 }
 
 /// The end of a text with the headers' result and the subkey worked in: one block, or two.
-struct Tail {
-    first: Option<Word>,
-    last: Word,
+pub(crate) struct Tail {
+    pub(crate) first: Option<Word>,
+    pub(crate) last: Word,
 }
 
 impl Tail {
     #[inline(always)]
-    fn new(subkeys: &Subkeys, text: &[u8], headers: Word) -> Self {
+    pub(crate) fn new(subkeys: &Subkeys, text: &[u8], headers: Word) -> Self {
         let (_, end) = text.split_at(free_part(text.len()));
         let Some((first, rest)) = end.split_first_chunk() else {
             // The padding belongs to S2V, so what CMAC sees is one full block: K1, not K2.
