@@ -137,6 +137,18 @@ const SERVER: Table = Table {
             elsewhere: &["version", "accept-ntp-versions"],
         },
         Key {
+            name: "interleaved-clients",
+            kind: "whole number",
+            default: Some("65536"),
+            absent: "",
+            example: "1048576",
+            accepted: "a whole number from 0 to 4194304",
+            meaning: "Clients that are answered in interleaved mode (RFC 9769) at a time, which tells them when the answer before really left. \
+                      For each there are 64 octets, taken up as such clients come and never more; `noonmark status` shows the whole. Clients \
+                      beyond that number are answered as without the mode, and 0 switches it off. Others cost nothing.",
+            elsewhere: &["xleave", "interleaved"],
+        },
+        Key {
             name: "local-stratum",
             kind: "whole number",
             default: None,

@@ -210,6 +210,7 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
     let threads = section.read("threads", |v, w| value::integer(v, w, 0..=1024));
     let dscp = section.read("dscp", |v, w| small(v, w, 0..=63).and_then(Dscp::new));
     let versions = section.read("versions", versions);
+    let interleaved = section.read("interleaved-clients", |v, w| value::integer(v, w, 0..=1 << 22));
     let orphan = section.read("local-orphan", value::truth);
     let up_to = |longest| {
         move |v: &Value<'_>, w: &mut Wrongs| value::duration(v, w, Duration::ZERO..=longest)
@@ -296,6 +297,7 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
         dscp: dscp.value?,
         versions: versions.value?,
         local: local?,
+        interleaved_clients: interleaved.value? as usize,
         leap_smear: smear.value?.zip(smear_length.value).map(|(quadratic, length)| LeapSmear {
             quadratic,
             seconds: length.as_secs() as u32, // a day at most

@@ -74,6 +74,8 @@ pub struct Server {
     pub dscp: Dscp,
     /// NTP versions answered.
     pub versions: Versions,
+    /// Clients in interleaved mode remembered at a time; fixes the memory used; 0..=2^22, 0: the mode is not served.
+    pub interleaved_clients: usize,
     /// Serve this machine's clock on purpose, as it stands. `None`: unsynchronised (leap
     /// indicator 3) until something disciplines the clock.
     pub local: Option<Local>,

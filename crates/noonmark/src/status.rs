@@ -289,7 +289,21 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
         }),
     );
     let listening = format!("{listening}{}", short_queues(&state["listening"]));
-    format!("{}\n{listening}\n{roles}{}", sheet.render(), lacking(&state["roles"]))
+    let (tables, lacking) = (tables(&state["tables"]), lacking(&state["roles"]));
+    format!("{}\n{listening}\n{roles}{tables}{lacking}", sheet.render())
+}
+
+/// The tables that are kept for clients; nothing where no time is served.
+fn tables(tables: &Value) -> String {
+    let rows: Vec<_> = list(tables)
+        .map(|table| {
+            [text(&table["name"]), text(&table["entries"]), mebibytes(&table["memory_bytes"])]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", columns(["table", "for", "at most"], rows))
 }
 
 /// That the kernel holds less for the sockets than the configuration asks for, a line; nothing if it does not.
@@ -398,6 +412,7 @@ mod tests {
             "cookies": { "epoch": 7, "oldest_epoch": 0, "next_rotation": "2026-11-23T00:00:00Z", "overdue": false },
             "roles": [{ "role": "ntp", "state": "ready", "silent_seconds": null, "pid": 7, "restarts": 0, "last_end": null,
                 "last_end_time": null, "last_end_seconds_ago": null, "memory_bytes": 1048576, "memory_bound_bytes": 41943040 }],
+            "tables": [{ "name": "interleaved", "entries": 65536, "memory_bytes": 4194304 }],
             "counters": { "ntp": { "received": 10, "dropped_short": 0 }, "ke": {} }
         })
     }
@@ -413,6 +428,7 @@ mod tests {
             "2^-25 s",
             "1.0 MiB",
             "40.0 MiB",
+            "interleaved  65536  4.0 MiB",
             "received",
         ] {
             assert!(shown.contains(part), "{part} in\n{shown}");

@@ -14,7 +14,7 @@ use noonmark_os::random::RandomPool;
 use noonmark_packet::Version;
 use noonmark_server::frontend::{ClockSource, Frontend, Pages, Service};
 use noonmark_server::{
-    self as server, AccessRules, Counter, Policy, RateTable, Shedding, Versions,
+    self as server, AccessRules, Counter, PastAnswers, Policy, RateTable, Shedding, Versions,
 };
 
 use noonmark_units::Mono;
@@ -167,12 +167,16 @@ fn policy(settings: &Settings) -> Result<Policy, Failure> {
         };
         RateTable::new(limit, key())
     });
+    let clients = settings.server.interleaved_clients;
+    let interleaved = (clients > 0).then(|| PastAnswers::new(clients, key())).transpose();
     let versions = settings.server.versions.iter().filter_map(Version::new);
     Ok(Policy {
         access: access_rules(settings),
         versions: versions.fold(Versions::NONE, Versions::with),
         rate,
         shedding: Shedding::new(settings.overload.priority.clone(), key()),
+        interleaved: interleaved
+            .map_err(Failure::while_doing(Status::System, "the table for interleaved mode"))?,
     })
 }
 
@@ -192,6 +196,7 @@ pub(crate) fn access_rules(settings: &Settings) -> AccessRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory;
 
     fn settings(text: &str) -> Settings {
         noonmark_config::parse(text, std::path::Path::new("/x/noonmark.toml"))
@@ -227,11 +232,24 @@ mod tests {
         assert_eq!((rate.limit().ipv4_prefix, rate.limit().ipv6_prefix), (24, 48));
         assert_eq!(policy.shedding.priority(), ["10.7.0.0/16".parse().expect("a prefix")]);
         assert!(policy.shedding.memory() > 0);
+        let tables = [
+            ("overload", policy.shedding.memory()),
+            ("rate-limit", rate.memory()),
+            ("interleaved", policy.interleaved.expect("on").memory()),
+        ];
+        let told = memory::tables(&settings).map(|table| (table.name, table.octets as usize));
+        assert_eq!(told.collect::<Vec<_>>(), tables, "what is told is what there is");
         assert_eq!(
             threads_of(&settings, 12),
             3,
             "two addresses on two devices for each of three threads"
         );
+    }
+
+    #[test]
+    fn interleaved_mode_can_be_switched_off() {
+        let policy = policy(&settings("[server]\ninterleaved-clients = 0\n")).expect("kernel");
+        assert!(policy.interleaved.is_none());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use noonmark_units::{Mono, Span, Timestamp, UnixTime};
 use crate::confinement::Kept;
 use crate::exit::{Failure, Status};
 use crate::link::Incoming;
+use crate::memory;
 use crate::message::{
     Certificate, Confined, Epochs, Event, Happening, Listening, Message, Part, Parts, Phase,
     RoleState, Subject, Taken,
@@ -42,7 +43,9 @@ pub fn run(station: &mut Station) -> Result<(), Ending> {
     let rules = &station.settings.clock;
     let (mode, leap_rule, max_distance) = (rules.mode, rules.leap, rules.max_distance);
     let receive_buffer = station.settings.overload.receive_buffer;
-    let mut known = Known { mode, leap_rule, max_distance, receive_buffer, ..Known::default() };
+    let tables = memory::tables(&station.settings).collect();
+    let mut known =
+        Known { mode, leap_rule, max_distance, receive_buffer, tables, ..Known::default() };
     let mut collected = Collected::default();
     let listener = loop {
         match station.wait()? {
@@ -120,6 +123,8 @@ struct Known {
     max_distance: Duration,
     /// What it asks for each UDP socket.
     receive_buffer: u32,
+    /// What it fixes the tables at.
+    tables: Vec<memory::Table>,
     /// When the launcher last said something.
     heard: Mono,
     started: Option<UnixTime>,
@@ -149,6 +154,7 @@ impl Default for Known {
             leap_rule: LeapRule::Kernel,
             max_distance: Duration::MAX,
             receive_buffer: 0,
+            tables: Vec::new(),
             heard: Mono(0),
             started: None,
             ready: false,
@@ -287,6 +293,7 @@ impl Known {
                 })
                 .map(|state| Process { sandbox: self.sandbox_of(&state), ..process(&state, now) })
                 .collect(),
+            tables: self.tables.iter().map(table).collect(),
             counters: Counters {
                 ntp: sums(self.ntp.as_ref(), &NtpCounter::ALL.map(NtpCounter::name)),
                 ke: sums(self.ke.as_ref(), &KeCounter::ALL.map(KeCounter::name)),
@@ -460,6 +467,10 @@ fn address(listening: &Listening, wanted: u32) -> Address {
     }
 }
 
+fn table(table: &memory::Table) -> status::Table {
+    status::Table { name: table.name, entries: table.entries, memory_bytes: table.octets }
+}
+
 fn process(state: &RoleState, now: Mono) -> Process {
     Process {
         role: state.role.map_or("launcher", Role::name),
@@ -484,6 +495,7 @@ mod tests {
     use noonmark_nts::ValidityPeriod;
     use noonmark_os::page::{CounterPage, StatePage};
     use noonmark_units::{Precision, Stratum};
+    use serde_json::json;
     use std::sync::atomic::Ordering;
 
     fn learn(known: &mut Known, message: Message, page: Option<OwnedFd>) {
@@ -493,7 +505,8 @@ mod tests {
 
     #[test]
     fn document_tells_what_was_learnt() {
-        let mut known = Known::default();
+        let tables = vec![memory::Table { name: "interleaved", entries: 1000, octets: 65_536 }];
+        let mut known = Known { tables, ..Known::default() };
         let time = |seconds: i64| UnixTime::new(1_900_000_000 + seconds, 0);
         learn(
             &mut known,
@@ -566,6 +579,8 @@ mod tests {
             assert_eq!(value["counters"]["ntp"]["received"], 7, "the threads' rows are added up");
             assert_eq!(value["clock"]["reference_id"], "127.127.1.1");
             assert_eq!(value["clock"]["stale"], stale);
+            let table = json!({ "name": "interleaved", "entries": 1000, "memory_bytes": 65_536 });
+            assert_eq!(value["tables"], json!([table]));
             assert!(value["cookies"].is_null());
         };
         check(2_000, false);

@@ -39,8 +39,21 @@ pub struct Document {
     pub machine: Machine,
     /// The launcher and its roles.
     pub roles: Vec<Process>,
+    /// What the role ntp keeps for its clients.
+    pub tables: Vec<Table>,
     /// By role.
     pub counters: Counters,
+}
+
+/// A table of fixed size.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Table {
+    /// `overload`, `rate-limit` or `interleaved`.
+    pub name: &'static str,
+    /// Clients or prefixes it is for.
+    pub entries: u64,
+    /// Octets it takes up at most.
+    pub memory_bytes: u64,
 }
 
 /// The version of the document's layout.

@@ -56,12 +56,12 @@ pub mod signals;
 pub mod store;
 pub mod tcp;
 pub mod udp;
+pub mod zeroed;
 
 use std::io;
 
 /// Turns the `-1` of a system call into the error it left in `errno`.
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
-pub mod zeroed;
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 

@@ -8,6 +8,8 @@ use noonmark_nts::{AnswerPlan, Random, UniqueIdentifier, echo_unique};
 use noonmark_packet::{HEADER_LEN, Header};
 use noonmark_units::Timestamp;
 
+use crate::interleaved::Awaited;
+
 /// Most datagrams in a batch.
 pub const BATCH: usize = 64;
 
@@ -106,6 +108,7 @@ pub struct Slot {
     /// 0 for none; never more than `len`, because only an [`Answer`] sets it.
     answer_len: usize,
     envelope: Envelope,
+    awaited: Option<Awaited>,
 }
 
 impl Slot {
@@ -119,10 +122,11 @@ impl Slot {
             group: false,
             truncated: false,
         },
+        awaited: None,
     };
 
     fn arrive(&mut self, len: usize, envelope: Envelope) {
-        (self.len, self.answer_len, self.envelope) = (len, 0, envelope);
+        (self.len, self.answer_len, self.envelope, self.awaited) = (len, 0, envelope, None);
     }
 
     /// Its envelope.
@@ -147,6 +151,15 @@ impl Slot {
     /// The answer, never longer than the request, or `None` for silence.
     pub fn answer(&self) -> Option<&[u8]> {
         if self.answer_len == 0 { None } else { self.octets.get(..self.answer_len.min(self.len)) }
+    }
+
+    /// What its answer is known by once it has left: there is one if [`Responder::departed`](crate::Responder::departed) wants to hear when that was.
+    pub fn awaited(&self) -> Option<&Awaited> {
+        self.awaited.as_ref()
+    }
+
+    pub(crate) fn await_departure(&mut self, awaited: Awaited) {
+        self.awaited = Some(awaited);
     }
 
     pub(crate) fn answer_mut(&mut self) -> &mut [u8] {

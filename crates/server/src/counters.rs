@@ -61,6 +61,12 @@ noonmark_os::counters! {
     AnsweredPlain = "answered_plain", fate;
     /// Answered with time, authenticated by NTS.
     AnsweredNts = "answered_nts", fate;
+    /// Answered with time in interleaved mode: the client was told when its answer before really left.
+    AnsweredInterleaved = "answered_interleaved";
+    /// Answers whose true departure the kernel was asked for, since their clients may ask next.
+    DeparturesAwaited = "departures_awaited";
+    /// Answers whose true departure the kernel told, and which is kept until it is asked for.
+    DeparturesKnown = "departures_known";
     /// Cookies given out in authenticated answers and kisses.
     CookiesIssued = "cookies_issued";
     /// Answered although over the limit, by chance, so that a forged flood cannot starve the client it names.

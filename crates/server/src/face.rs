@@ -3,7 +3,7 @@
 use noonmark_packet::{Header, KissCode, Leap, Mode, Packet, ReferenceId};
 use noonmark_units::{Mono, Precision, Span, Timestamp};
 
-use crate::batch::Slot;
+use crate::interleaved::{receive_stamp, transmit_stamp};
 use crate::{ClockState, SMEARED};
 
 /// What all answers of a batch say alike: everything the clock's state decides.
@@ -33,17 +33,19 @@ impl<'a> Face<'a> {
         Self { state, now, header, noise: noise_below(state.precision) }
     }
 
-    /// The header of the answer in `slot`, which leaves at `leaves`; `bits` fill what the clock cannot tell (RFC 5905 §6).
+    /// The header of the answer to `request`, received at `received`, which leaves at `leaves`; `bits` fill what the clock cannot tell
+    /// (RFC 5905 §6). With `past`, when the answer before really left, it is in interleaved mode.
     pub(crate) fn header(
         &self,
-        slot: &Slot,
+        request: &Packet<'_>,
+        received: Timestamp,
         kiss: Option<KissCode>,
         leaves: Timestamp,
+        past: Option<Timestamp>,
         bits: [u8; 8],
-    ) -> Option<Header> {
-        let request = Packet::parse(slot.datagram()).ok()?;
+    ) -> Header {
         let bits = u64::from_ne_bytes(bits);
-        let receive = self.with_noise(self.served(slot.envelope().received), bits);
+        let receive = receive_stamp(self.with_noise(self.served(received), bits));
         let transmit = after(self.with_noise(self.served(leaves), bits >> 32), receive);
         let mut header = Header {
             leap: self.leap(transmit),
@@ -55,21 +57,23 @@ impl<'a> Face<'a> {
             reference_time: self.reference_time(leaves, transmit),
             ..self.header
         };
+        if let Some(past) = past {
+            header.origin = request.receive();
+            header.transmit = past;
+            // RFC 5905 clients drop what was set after it left.
+            header.reference_time = self.reference_time(leaves, past);
+        }
         if let Some(KissCode(code)) = kiss {
             // RFC 5905 §7.4.
             header.leap = Leap::Unsynchronised;
             header.stratum = 0;
             header.reference_id = ReferenceId(code);
         }
-        Some(header)
+        header
     }
 
-    /// A stamp of the machine's clock as answers have it.
     fn served(&self, stamp: Timestamp) -> Timestamp {
-        match &self.state.smear {
-            None => stamp,
-            Some(smear) => smear.served(stamp, self.now),
-        }
+        served(self.state, stamp, self.now)
     }
 
     /// A leap second is announced until it is over, to the instant.
@@ -107,13 +111,21 @@ impl<'a> Face<'a> {
     }
 }
 
-/// `transmit`, or one unit after `receive` if it does not come later: a clock may be stepped back between the two, and equal stamps
-/// would be taken for an interleaved answer (RFC 9769 §2).
+/// A stamp of the machine's clock, whose state this is at `now`, as answers have it.
+pub(crate) fn served(state: &ClockState, stamp: Timestamp, now: Mono) -> Timestamp {
+    match &state.smear {
+        None => stamp,
+        Some(smear) => smear.served(stamp, now),
+    }
+}
+
+/// `transmit` as a transmit stamp, or the first one after `receive` if it does not come later, since a clock may be stepped back between the two.
 fn after(transmit: Timestamp, receive: Timestamp) -> Timestamp {
+    let transmit = transmit_stamp(transmit);
     if transmit - receive > Span::ZERO {
         transmit
     } else {
-        (receive + Span::from_bits(1)).never_unset()
+        transmit_stamp(receive + Span::from_bits(2))
     }
 }
 
@@ -148,12 +160,13 @@ mod tests {
             let [transmit, receive] = [transmit, receive].map(Timestamp::from_bits);
             assert_eq!(after(transmit, receive), Timestamp::from_bits(expected));
         };
-        check(11, 10, 11);
-        check(10, 10, 11);
-        check(9, 10, 11);
-        check(3, u64::MAX, 3);
+        check(12, 9, 12);
+        check(11, 9, 10);
+        check(9, 9, 10);
+        check(4, 9, 10);
+        check(3, u64::MAX, 2);
         check(u64::MAX, 3, 4);
-        // One unit after the last of an era would be 0, "unknown".
-        check(u64::MAX, u64::MAX, 1);
+        // The first of an era would be 0, "unknown".
+        check(u64::MAX, u64::MAX, 2);
     }
 }

@@ -3,11 +3,12 @@
 //! [`Sockets`] are opened apart, so that a process that may bind port 123 can do it and hand them to one that may not;
 //! [`Frontend::start`] serves on them. Each thread has its own socket for every listening address (`SO_REUSEPORT`: the kernel spreads
 //! the clients), its own responder, its own random generator and its own counters. Per batch it makes one system call to receive
-//! and one to send; it waits only when little is coming in.
+//! and one to send, and one to learn when answers left if that is awaited of any; it waits only when little is coming in.
 //!
 //! Policy, cookie keys and the source of the clock's state can be exchanged while it runs: a number is compared once per batch, and
 //! only when it has changed is a lock taken.
 
+mod awaited;
 mod gate;
 mod sockets;
 mod worker;

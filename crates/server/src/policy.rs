@@ -2,7 +2,7 @@
 
 use noonmark_packet::Version;
 
-use crate::{AccessRules, RateTable, Shedding};
+use crate::{AccessRules, PastAnswers, RateTable, Shedding};
 
 /// What the operator decided about clients. Shared by all threads; replaced as a whole.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub struct Policy {
     pub rate: Option<RateTable>,
     /// Who goes first when there are more requests than answers.
     pub shedding: Shedding,
+    /// When answers left, for clients in interleaved mode; `None` answers everybody in basic mode.
+    pub interleaved: Option<PastAnswers>,
 }
 
 /// A set of protocol versions out of 1 to 4.

@@ -8,15 +8,17 @@ use noonmark_nts::{
     RequestFields, SHORTEST_REQUEST_LEN, Sealing, SessionKeys, UniqueIdentifier, Verification,
     open_requests, seal_answers,
 };
-use noonmark_packet::KissCode;
+use noonmark_packet::{Header, KissCode, Packet};
 use noonmark_units::{Mono, Timestamp};
 
 use crate::batch::{BATCH, Batch, Slot};
-use crate::face::Face;
+use crate::face::{Face, served};
 use crate::handover::hand_over;
+use crate::interleaved::{Awaited, names_an_answer};
 use crate::lead::{Lead, Work};
+use crate::past::Asker;
 use crate::request::{Request, refusal};
-use crate::{Action, ClockState, Counter, Counters, Policy, Pressure, Purse, Share};
+use crate::{Action, ClockState, Counter, Counters, Envelope, Policy, Pressure, Purse, Share};
 
 /// Reads the clock that is served.
 pub trait Clock {
@@ -149,6 +151,16 @@ impl Responder {
     pub fn sent(&mut self, sent: usize, failed: usize, at: Timestamp) {
         self.counters.add(Counter::SendFailed, failed as u64);
         self.lead.learn_send(sent + failed, self.ready_at, at);
+    }
+
+    /// Says that an answer of before that was [awaited](Slot::awaited) left at `left`, by the machine's clock, whose state this is. When its
+    /// client asks for that, it is told.
+    pub fn departed(&mut self, awaited: &Awaited, left: Timestamp, state: &ClockState, now: Mono) {
+        let Some(past) = &self.policy.interleaved else { return };
+        if let Some(transmit) = awaited.departed(served(state, left, now)) {
+            past.remember(awaited.asker, awaited.receive, transmit);
+            self.counters.count(Counter::DeparturesKnown);
+        }
     }
 
     /// Stage 1: what each datagram asks for, and whether its sender may ask. Needs no key.
@@ -406,11 +418,24 @@ impl Responder {
             let (Plan::Plain { kiss, .. } | Plan::Authentic { kiss, .. }) = desk.plan else {
                 continue;
             };
+            let Ok(request) = Packet::parse(slot.datagram()) else { continue };
+            let Envelope { peer, received, .. } = *slot.envelope();
             let mut bits = [0; 8];
             self.random.fill(&mut bits);
             let leaves = chosen + self.lead.ahead(work, place);
-            let header = face.header(slot, kiss, leaves, bits);
-            let (Some(header), Some(answer)) = (header, slot.reply()) else { continue };
+            let table = self.policy.interleaved.as_ref();
+            let asked = table.filter(|_| kiss.is_none() && names_an_answer(&request));
+            let is_proven = matches!(desk.plan, Plan::Authentic { .. });
+            let asker = Asker { address: peer.ip(), is_proven };
+            let past = asked.and_then(|past| past.take(asker, request.origin()));
+            let header = face.header(&request, received, kiss, leaves, past, bits);
+            // In overload the kernel's stamps are for those who prove something.
+            if asked.is_some() && (is_proven || !self.pressure.is_on()) {
+                let Header { receive, transmit, .. } = header;
+                slot.await_departure(Awaited { asker, receive, transmit });
+                self.counters.count(Counter::DeparturesAwaited);
+            }
+            let Some(answer) = slot.reply() else { continue };
             match &desk.plan {
                 Plan::Plain { unique, .. } => answer.write_plain(&header, *unique),
                 Plan::Authentic { shape, .. } => {
@@ -420,6 +445,7 @@ impl Responder {
                 Plan::Silence | Plan::Unproven { .. } => continue,
             }
             self.counters.count(desk.plan.fate());
+            self.counters.add(Counter::AnsweredInterleaved, past.is_some().into());
             place += 1;
         }
         (work, chosen)

@@ -1,4 +1,4 @@
-//! 67 odd requests and our answer to each, reviewed row by row.
+//! 69 odd requests and our answer to each, reviewed row by row.
 //!
 //! The table in `docs/odd-requests.md` is made from these rows, and this test fails if it differs. After a change that is meant,
 //! `NOONMARK_WRITE_DOCS=1 cargo test -p noonmark-server --test odd_requests` writes it anew; read the difference before committing.
@@ -11,7 +11,7 @@ use std::path::Path;
 use client::{Client, Server, authenticator, field, header, plain, unique};
 use noonmark_nts::Aead;
 use noonmark_packet::{FieldKind, Packet};
-use noonmark_server::Counter;
+use noonmark_server::{Counter, PastAnswers, Policy};
 
 /// What is asked, what we must answer, and why.
 struct Row {
@@ -28,10 +28,12 @@ fn row(request: &'static str, datagram: Vec<u8>, answer: &'static str, why: &'st
 #[test]
 fn every_odd_request_gets_its_reviewed_answer() {
     let rows = rows();
-    assert_eq!(rows.len(), 67);
+    assert_eq!(rows.len(), 69);
     for Row { request, datagram, answer, .. } in &rows {
         // Each from a server of its own: no row depends on another.
-        assert_eq!(describe(&mut Server::new(), datagram), *answer, "{request}");
+        let interleaved = Some(PastAnswers::new(16, [1, 2]).expect("memory"));
+        let mut server = Server::with(Policy { interleaved, ..Policy::default() });
+        assert_eq!(describe(&mut server, datagram), *answer, "{request}");
     }
 }
 
@@ -143,6 +145,13 @@ fn lengths_and_macs() -> Vec<Row> {
         |version, len: usize| [header(version, 3), vec![0, 0, 0, 1], vec![0xaa; len - 4]].concat();
     let mut never_asked = plain();
     never_asked[40..].fill(0);
+    let naming = |receive: u8| {
+        let mut request = plain();
+        request[24..32].copy_from_slice(b"\xe9\xff\xff\xf0\x12\x34\x56\x79");
+        request.copy_within(40..48, 32);
+        request[39] ^= receive;
+        request
+    };
     let short = "Shorter than a header (RFC 5905 §7.3).";
     let no_frame =
         "Neither field nor MAC (RFC 7822 §3): who sends it means something we do not understand.";
@@ -177,6 +186,18 @@ fn lengths_and_macs() -> Vec<Row> {
             never_asked,
             PLAIN_4,
             "SNTP clients may send it (RFC 4330 §5). The origin is copied, whatever it is.",
+        ),
+        row(
+            "interleaved, naming an answer that is not remembered",
+            naming(1),
+            PLAIN_4,
+            "Basic mode, with the origin copied (RFC 9769 §2). When this answer leaves is remembered for the next request.",
+        ),
+        row(
+            "interleaved, with two equal stamps",
+            naming(0),
+            PLAIN_4,
+            "Likewise; the answer to such a request could not say which mode it is in, so nothing is remembered.",
         ),
     ]
 }
@@ -423,7 +444,7 @@ fn describe(server: &mut Server, datagram: &[u8]) -> String {
 fn document() -> String {
     let mut text = String::from(
         "# Odd requests and our answers\n\n\
-         What a Noonmark server says to requests that are old, unusual, broken or hostile: 67 of them, each reviewed, with the reason.\n\
+         What a Noonmark server says to requests that are old, unusual, broken or hostile: 69 of them, each reviewed, with the reason.\n\
          The server speaks for a synchronised clock, allows everybody, limits nobody and knows the cookies' keys. Silence is followed by the\n\
          name of its counter. No answer is longer than its request.\n\n\
          This table is checked against the server by `crates/server/tests/odd_requests.rs`, which also writes it.\n\n\

@@ -61,8 +61,7 @@ impl Filter {
         for call in [libc::SYS_recvmmsg, libc::SYS_sendmmsg] {
             self.allow(call);
         }
-        let options =
-            [SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW];
+        let options = [SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW];
         self.set_options(&options.map(|option| (SOL_SOCKET, option)));
         let asking = vec![vec![is(1, SOL_SOCKET), is(2, SO_MEMINFO)]];
         self.allow_if(libc::SYS_getsockopt, asking, Verdict::Refuse(EPERM));

@@ -9,9 +9,10 @@ use std::time::Duration;
 use noonmark_os::clock;
 use noonmark_os::page::CounterPage;
 use noonmark_os::pulse::{BEAT_EVERY, Pulse};
-use noonmark_os::udp::{Arrival, Bell, Outgoing, Ring, Watch};
+use noonmark_os::udp::{self, Arrival, Bell, Departures, Outgoing, Ring, Watch};
 use noonmark_units::{Mono, Timestamp};
 
+use super::awaited::Unconfirmed;
 use super::gate::Gate;
 use super::{ClockSource, Pages, Shared};
 use crate::{BATCH, Batch, ClockState, Counter, Envelope, Load, Responder, STEP, Share};
@@ -39,6 +40,9 @@ struct Desk {
     gate: Gate,
     batch: Batch,
     ring: Ring,
+    departures: Departures,
+    /// For each socket, answers that have been sent and whose departure is awaited; empty while the kernel is not asked for any.
+    unconfirmed: Vec<Unconfirmed>,
     counters: Option<(Arc<CounterPage>, std::ops::Range<usize>)>,
 }
 
@@ -63,6 +67,8 @@ impl Worker {
             gate: Gate::open(&sockets),
             batch: Batch::new(),
             ring: Ring::new(BATCH),
+            departures: Departures::new(BATCH),
+            unconfirmed: Vec::new(),
             counters: pages.counters.map(|page| (page, words)),
         };
         Self { number, sockets, bell, pulse: pages.pulse, desk }
@@ -73,6 +79,8 @@ impl Worker {
         let Self { number, sockets, bell, pulse, mut desk } = self;
         let descriptors = sockets.iter().map(AsFd::as_fd).chain([bell.as_fd()]);
         let mut watch = Watch::new(descriptors);
+        desk.look_into_service();
+        desk.tend_sockets(&sockets);
         loop {
             if let Some(pulse) = &pulse {
                 pulse.beat(number + 1);
@@ -90,10 +98,14 @@ impl Worker {
             let stopping = desk.shared.stopping.load(Ordering::Acquire);
             let mut is_drained = true;
             for (place, socket) in sockets.iter().enumerate() {
+                let socket = socket.as_fd();
+                if watch.has_error(place) {
+                    desk.learn_departures(place, socket);
+                }
                 if stopping {
-                    desk.serve(socket.as_fd(), LAST_ROUNDS, 1);
+                    desk.serve(place, socket, LAST_ROUNDS, 1);
                 } else if watch.is_ready(place) {
-                    is_drained &= desk.serve(socket.as_fd(), ROUNDS, EAGER);
+                    is_drained &= desk.serve(place, socket, ROUNDS, EAGER);
                 }
             }
             if stopping {
@@ -103,7 +115,7 @@ impl Worker {
             if is_drained {
                 desk.pause();
             }
-            desk.tend_gate(&sockets);
+            desk.tend_sockets(&sockets);
         }
     }
 }
@@ -111,8 +123,8 @@ impl Worker {
 impl Desk {
     /// Answers what is waiting in a socket: for at most so many batches, so that other sockets get their turn, and no further
     /// once a batch had fewer than `eager` datagrams, because then most likely nothing is left. Returns whether it came to that.
-    fn serve(&mut self, socket: BorrowedFd<'_>, rounds: u32, eager: usize) -> bool {
-        (0..rounds).any(|_| self.serve_batch(socket) < eager)
+    fn serve(&mut self, place: usize, socket: BorrowedFd<'_>, rounds: u32, eager: usize) -> bool {
+        (0..rounds).any(|_| self.serve_batch(place, socket) < eager)
     }
 
     /// Nothing is left to be answered for now.
@@ -125,15 +137,49 @@ impl Desk {
         self.load.idle();
     }
 
-    /// Has the kernel drop what is shed first, as far as it can tell, so that it costs no time here.
-    fn tend_gate(&mut self, sockets: &[OwnedFd]) {
+    /// Has the kernel do what the policy wants of it: stamp answers, and drop what is shed first, as far as it can tell, so that it costs no
+    /// time here.
+    fn tend_sockets(&mut self, sockets: &[OwnedFd]) {
         if self.policy_is_new {
             self.gate.spare(self.responder.policy().shedding.priority(), sockets);
+            self.ask_for_departures(sockets);
             self.policy_is_new = false;
         }
         self.gate.set(self.load.pressure().sieve(), sockets);
         let dropped = self.gate.dropped(sockets, self.load.looked());
         self.responder.count(Counter::Unread, dropped);
+    }
+
+    /// Whoever had the sockets before may have left them otherwise. Without stamps of the kernel's all answers are in basic mode.
+    fn ask_for_departures(&mut self, sockets: &[OwnedFd]) {
+        let is_wanted = self.responder.policy().interleaved.is_some();
+        let stamped = sockets.iter().try_for_each(|socket| udp::stamp(socket, is_wanted));
+        if let Err(error) = &stamped {
+            tracing::warn!(%error, "the kernel does not say when answers leave");
+        }
+        self.unconfirmed.clear();
+        if is_wanted && stamped.is_ok() {
+            self.unconfirmed.extend(sockets.iter().map(|_| Unconfirmed::new()));
+        }
+    }
+
+    /// Takes what the kernel tells of answers that have left.
+    fn learn_departures(&mut self, place: usize, socket: BorrowedFd<'_>) {
+        let now = clock::boot_time();
+        for _ in 0..ROUNDS {
+            // An error is one of the socket, which the next receive has, too.
+            let count = self.departures.take(socket).unwrap_or(0);
+            for (packet, at) in self.departures.each() {
+                let unconfirmed = self.unconfirmed.get_mut(place);
+                if let Some(awaited) = unconfirmed.and_then(|awaited| awaited.find(packet)) {
+                    let left = Timestamp::from_unix(at);
+                    self.responder.departed(&awaited, left, &self.state, now);
+                }
+            }
+            if count < BATCH {
+                return;
+            }
+        }
     }
 
     fn is_overloaded(&self) -> bool {
@@ -154,7 +200,7 @@ impl Desk {
     }
 
     /// Receives a batch, answers it, sends the answers. Returns how many datagrams it had.
-    fn serve_batch(&mut self, socket: BorrowedFd<'_>) -> usize {
+    fn serve_batch(&mut self, place: usize, socket: BorrowedFd<'_>) -> usize {
         let received = self.ring.receive(socket, &mut self.batch.rooms());
         let arrivals = match received {
             Ok([]) => return 0,
@@ -185,18 +231,28 @@ impl Desk {
         let before = authentic(&self.responder);
         self.responder.respond(&mut self.batch, &self.state, &mut now, at);
         self.load.worked(count as u64, authentic(&self.responder).wrapping_sub(before));
-        self.send(socket);
+        if self.send(place, socket) {
+            self.learn_departures(place, socket);
+        }
         self.publish();
         count
     }
 
-    fn send(&mut self, socket: BorrowedFd<'_>) {
+    /// Sends the answers. True if the departure of any is awaited; most drivers have taken it by now.
+    fn send(&mut self, place: usize, socket: BorrowedFd<'_>) -> bool {
         let nothing = Outgoing { to: 0, octets: IoSlice::new(&[]), stamped: false };
         let mut answers = [nothing; BATCH];
-        let mut count = 0;
+        let (mut count, mut is_any_stamped) = (0, false);
+        let mut unconfirmed = self.unconfirmed.get_mut(place);
         for (to, slot) in self.batch.slots().iter().enumerate() {
-            if let (Some(answer), Some(place)) = (slot.answer(), answers.get_mut(count)) {
-                *place = Outgoing { to, octets: IoSlice::new(answer), stamped: false };
+            if let (Some(answer), Some(outgoing)) = (slot.answer(), answers.get_mut(count)) {
+                let octets = IoSlice::new(answer);
+                *outgoing = Outgoing { to, octets, stamped: false };
+                if let (Some(awaited), Some(unconfirmed)) = (slot.awaited(), &mut unconfirmed) {
+                    unconfirmed.keep(awaited);
+                    outgoing.stamped = true;
+                    is_any_stamped = true;
+                }
                 count += 1;
             }
         }
@@ -204,6 +260,7 @@ impl Desk {
             let sent = self.ring.send(socket, answers.get(..count).unwrap_or(&[]));
             self.responder.sent(sent.sent, sent.failed, now());
         }
+        is_any_stamped
     }
 
     /// Takes over what has changed in the service. One load if nothing has.
