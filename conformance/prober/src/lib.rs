@@ -1,6 +1,7 @@
 //! Judges NTP and NTS implementations from outside: which clauses of which RFC they keep, and the octets that show it.
 //!
-//! [`clause`] is the table of what is judged, for servers and clients alike. [`server`] asks a server and judges its answers;
+//! [`clause`] is the table of what is judged, for servers and clients alike. [`server`] asks a server and judges its answers; [`client`] plays
+//! servers to a client and judges its questions; [`decode`] judges packets alone;
 //! a run ends in a [`Report`] of one [`Verdict`] for each clause with its [`Evidence`], and [`output`] shows that to people and programs.
 //!
 //! The judge is independent of what it judges. It uses no other crate of this workspace: [`octets`] builds and reads packets and
@@ -13,6 +14,7 @@
 //! or look inside a program.
 
 pub mod clause;
+pub mod client;
 pub mod decode;
 pub mod evidence;
 pub mod octets;
