@@ -3,6 +3,7 @@
 pub mod page;
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use crate::clause::{Clause, Level, Look, Side, Way};
 use crate::decode::{self, Context, Decoded, KeySet, Speaker};
@@ -130,16 +131,26 @@ pub fn explain(
     text
 }
 
-/// What passed, with or without control requests and their answers.
-fn passages(evidence: &Evidence, controls: bool) -> impl Iterator<Item = &Passage> {
-    let mut of_controls: Vec<(std::net::SocketAddr, std::net::SocketAddr)> = Vec::new();
-    evidence.passages.iter().filter(move |passage| {
+/// What passed, with or without control requests and their answers; what passed between the same two ports stands together.
+fn passages(evidence: &Evidence, controls: bool) -> Vec<&Passage> {
+    let mut conversations: Vec<((SocketAddr, SocketAddr), Vec<&Passage>)> = Vec::new();
+    for passage in &evidence.passages {
+        // An answer from elsewhere belongs to the port that heard it.
         let ends = (passage.here, passage.there);
-        if passage.meaning.starts_with("control") {
-            of_controls.push(ends);
+        let known = conversations.iter_mut().rev().find(|(others, _)| match passage.direction {
+            Direction::Sent => *others == ends,
+            Direction::Received => others.0 == ends.0,
+        });
+        match known {
+            Some((_, passages)) => passages.push(passage),
+            None => conversations.push((ends, vec![passage])),
         }
-        controls || !of_controls.contains(&ends)
-    })
+    }
+    let is_control = |passages: &[&Passage]| {
+        passages.first().is_some_and(|passage| passage.meaning.starts_with("control"))
+    };
+    conversations.retain(|(_, passages)| controls || !is_control(passages));
+    conversations.into_iter().flat_map(|(_, passages)| passages).collect()
 }
 
 /// When, which way, from where to where, and what it is.

@@ -29,6 +29,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod crowd;
+pub mod conversation;
 pub mod establish;
 pub mod flood;
 pub mod frame;
@@ -42,3 +43,4 @@ pub mod stamped;
 pub mod tap;
 pub mod told;
 pub mod truth;
+pub mod times;

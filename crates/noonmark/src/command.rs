@@ -8,6 +8,7 @@ use noonmark_client::Family;
 use noonmark_nts::Aead;
 
 use crate::Verdict;
+use crate::conform::arguments::ConformArguments;
 
 /// Asks NTP and NTS servers, checks configurations, reads the state of noonmarkd. Sets nothing.
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ pub enum Command {
     Query(QueryArguments),
     /// Check a configuration, or show the defaults
     Config(ConfigArguments),
+    /// Judge a server by the clauses of its RFCs
+    Conform(ConformArguments),
     /// Show the state of a running noonmarkd
     #[command(after_help = EXIT_STATUS)]
     Status(StatusArguments),
@@ -279,6 +282,8 @@ mod tests {
         check("noonmark sources --why --json --socket x", None);
         check("noonmark tracking --json", None);
         check("noonmark wait-sync --timeout 5 --max-error 0.001", None);
+        check("noonmark conform server host:123 --ke [::1]:4460 --only NS-14 --json", None);
+        check("noonmark conform explain NS-14 --report x --controls", None);
         check("noonmark --help", Some(Verdict::Good));
         check("noonmark query --help", Some(Verdict::Good));
         check("noonmark --version", Some(Verdict::Good));
@@ -300,6 +305,10 @@ mod tests {
             "noonmark wait-sync --timeout 0",
             "noonmark wait-sync --max-error 17",
             "noonmark config show",
+            "noonmark conform",
+            "noonmark conform server",
+            "noonmark conform server host --rate 0",
+            "noonmark conform explain --report x",
             "noonmark frobnicate",
         ] {
             check(line, Some(Verdict::Usage));

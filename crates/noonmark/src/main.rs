@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use noonmark_tool::command::{Arguments, Command, ConfigCommand};
-use noonmark_tool::{configuration, query, sources, status, tracking, wait};
+use noonmark_tool::{configuration, conform, query, sources, status, tracking, wait};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             ConfigCommand::Check { file, json } => configuration::check(&file, json),
             ConfigCommand::Show { json, .. } => configuration::show_defaults(json),
         },
+        Command::Conform(arguments) => conform::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Sources(arguments) => sources::run(&arguments),
         Command::Tracking(arguments) => tracking::run(&arguments),
