@@ -27,6 +27,7 @@ pub struct Establisher {
     server: SocketAddr,
     name: String,
     tls: ClientTls,
+    aead: Aead,
 }
 
 impl Establisher {
@@ -39,10 +40,17 @@ impl Establisher {
         let pem = std::fs::read(ca).map_err(|e| told(&e))?;
         let mut roots = TrustRoots::new();
         roots.add_pem(&pem).map_err(|e| told(&e))?;
-        Ok(Self { server, name: name.to_owned(), tls: ClientTls::new(roots, MachineClock) })
+        let tls = ClientTls::new(roots, MachineClock);
+        Ok(Self { server, name: name.to_owned(), tls, aead: Aead::SivCmac256 })
     }
 
-    /// One whole establishment of keys for AEAD_AES_SIV_CMAC_256, which every server has.
+    /// The same for keys of another algorithm.
+    #[must_use]
+    pub fn with(self, aead: Aead) -> Self {
+        Self { aead, ..self }
+    }
+
+    /// One whole establishment of keys, for AEAD_AES_SIV_CMAC_256 if nothing else was said: every server has that.
     ///
     /// # Errors
     /// What went wrong, in words.
@@ -58,7 +66,7 @@ impl Establisher {
     /// # Errors
     /// That the name is none.
     pub fn client(&self) -> Result<KeClient, String> {
-        KeClient::new(&self.tls, &self.name, &[Aead::SivCmac256]).map_err(|error| error.to_string())
+        KeClient::new(&self.tls, &self.name, &[self.aead]).map_err(|error| error.to_string())
     }
 
     fn exchange(&self, client: &mut KeClient) -> io::Result<()> {

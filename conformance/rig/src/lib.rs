@@ -5,6 +5,7 @@
 //! | `ntp-load` | an open-loop generator of NTP requests, plain or under NTS, from many thousand client addresses |
 //! | `ntp-flood` | the same from several crowds at once, honest ones and attackers: who still gets answers while a flood goes on |
 //! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
+//! | `ntp-first` | starts a server and tells how long it took until it answered |
 //! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
 //! | `ke-flood` | thousands of connections to key establishment: whole ones, slow ones, silent ones, garbage |
@@ -28,8 +29,8 @@
 #![allow(unsafe_code, reason = "a packet socket and its ring have no safe interface")]
 #![deny(unsafe_op_in_unsafe_fn)]
 
-pub mod crowd;
 pub mod conversation;
+pub mod crowd;
 pub mod establish;
 pub mod flood;
 pub mod frame;
@@ -41,6 +42,6 @@ pub mod siege;
 pub mod spent;
 pub mod stamped;
 pub mod tap;
+pub mod times;
 pub mod told;
 pub mod truth;
-pub mod times;

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::conversation::Conversations;
 use crate::frame::{self, HEADERS, Route};
 use crate::material::Material;
 use crate::spent;
 use crate::tap::{Receiver, Sender};
+use crate::times::{self, Spread, Times};
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Plan {
     pub processes: Vec<u32>,
     /// The processor the server is pinned to.
     pub server_processor: usize,
+    /// Whether it is noted when each answer came, which costs the generator some of its rate.
+    pub times: bool,
 }
 
 /// What was seen in the steady part of a run. Rates are per second of it.
@@ -56,6 +60,14 @@ pub struct Outcome {
     pub softirq_ns_per_answer: f64,
     /// Part of the steady time that the server's processes were running: 1 is one processor saturated.
     pub busy: f64,
+    /// Good answers in interleaved mode.
+    pub interleaved: u64,
+    /// Clients whose last answer was in interleaved mode.
+    pub interleaved_clients: usize,
+    /// By how much answers left after the transmit time in them, if that was wished for.
+    pub late: Option<Spread>,
+    /// How long answers took, if that was wished for.
+    pub delay: Option<Spread>,
 }
 
 /// Runs `plan` with requests of `material`.
@@ -68,6 +80,14 @@ pub fn run(plan: &Plan, material: &Material) -> std::io::Result<Outcome> {
     let mut count = Count::default();
     let mut schedule = Schedule::new(plan.rate);
     let fronts = Fronts::new(plan, material.request_len());
+    let mut times = plan.times.then(|| {
+        let expected = plan.rate * (plan.warm_up + plan.steady).as_secs_f64();
+        Times::new((expected as usize).min(MOST_READINGS))
+    });
+    if let Material::Interleaved(conversations) = material {
+        schedule.sent = introduce(conversations, plan, &fronts, &mut sender, &mut receiver)?;
+        schedule.before = schedule.sent;
+    }
     let begun = Instant::now();
     let mut start = None;
     let mut room = [[0; 48]; BATCH];
@@ -75,6 +95,7 @@ pub fn run(plan: &Plan, material: &Material) -> std::io::Result<Outcome> {
         let elapsed = begun.elapsed();
         if start.is_none() && elapsed >= plan.warm_up {
             receiver.missed()?;
+            times.as_mut().map(Times::forget);
             start = Some(Reading::now(plan, &schedule, &count)?);
         }
         if elapsed >= plan.warm_up + plan.steady {
@@ -88,17 +109,74 @@ pub fn run(plan: &Plan, material: &Material) -> std::io::Result<Outcome> {
             {
                 *frame = (fronts.of(n), material.request(n, room));
             }
+            if let Some(times) = &mut times {
+                times.sending(schedule.sent, due, times::now());
+            }
             schedule.sent += sender.send(&frames[..due])? as u64;
         }
         let sent = schedule.sent;
-        receiver.drain(|frame| count.take(material, plan.route.port, frame, sent));
+        receiver.drain_stamped(|frame, stamp| {
+            let answer = count.take(material, plan.route.port, frame, sent);
+            if let (Some(times), Some(answer)) = (&mut times, answer) {
+                times.take(material, answer, stamp, sent);
+            }
+        });
     }
     let end = Reading::now(plan, &schedule, &count)?;
     let Some(start) = start else {
         return Err(std::io::Error::other("the run had no steady part"));
     };
-    Ok(start.until(&end, &count, receiver.missed()?))
+    let mut outcome = start.until(&end, &count, receiver.missed()?);
+    if let Some(times) = &mut times {
+        (outcome.late, outcome.delay) = (times.late(), times.delay());
+    }
+    if let Material::Interleaved(conversations) = material {
+        outcome.interleaved_clients = conversations.interleaved();
+    }
+    Ok(outcome)
 }
+
+/// Lets clients that have not had an answer in interleaved mode ask, slowly enough for any server, until all have had one or it cannot be helped.
+/// Returns the number of the next request.
+fn introduce(
+    conversations: &Conversations,
+    plan: &Plan,
+    fronts: &Fronts,
+    sender: &mut Sender,
+    receiver: &mut Receiver,
+) -> std::io::Result<u64> {
+    let (begun, mut n, mut schedule) = (Instant::now(), 0, Schedule::new(INTRODUCTIONS));
+    while conversations.interleaved() < conversations.clients() && begun.elapsed() < PATIENCE {
+        let pass = n + conversations.clients() as u64;
+        while n < pass {
+            receiver.drain(|frame| {
+                if let (Some(answer), Some((to, _))) =
+                    (frame::payload(frame, plan.route.port), frame::destination(frame))
+                {
+                    // What is wrong with one is said when it is counted.
+                    let _ = conversations.hear(answer, to);
+                }
+            });
+            if conversations.is_settled(n) {
+                n += 1;
+            } else if schedule.due(begun.elapsed()) > 0 {
+                let request = conversations.request(n).to_octets();
+                schedule.sent += 1;
+                n += sender.send(&[(fronts.of(n), &request)])? as u64;
+            }
+        }
+        // The last answers of a pass come before the next one begins.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(n)
+}
+
+/// Requests per second at which clients introduce themselves.
+const INTRODUCTIONS: f64 = 40_000.0;
+/// How long they may take.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// Answers whose times are noted, at most.
+const MOST_READINGS: usize = 4_000_000;
 
 /// Frames given to the kernel at a time, at most.
 pub(crate) const BATCH: usize = 64;
@@ -106,22 +184,24 @@ pub(crate) const BATCH: usize = 64;
 /// When the next request is due.
 pub(crate) struct Schedule {
     rate: f64,
-    /// Requests that went out.
+    /// Requests that went out, those before the schedule began included.
     pub(crate) sent: u64,
+    /// Requests that went out before the schedule began.
+    before: u64,
     /// Requests that were due and never sent, because the machine did not let us.
     forgiven: u64,
 }
 
 impl Schedule {
     pub(crate) fn new(rate: f64) -> Self {
-        Self { rate, sent: 0, forgiven: 0 }
+        Self { rate, sent: 0, before: 0, forgiven: 0 }
     }
 
     /// Requests due by now. After a stall of more than [`Self::PATIENCE`] the older ones are forgiven: a burst would
     /// measure the server's queue.
     pub(crate) fn due(&mut self, elapsed: Duration) -> usize {
         let wanted = (elapsed.as_secs_f64() * self.rate) as u64;
-        let mut due = wanted.saturating_sub(self.sent + self.forgiven);
+        let mut due = wanted.saturating_sub(self.sent - self.before + self.forgiven);
         let most = (self.rate * Self::PATIENCE.as_secs_f64()) as u64 + 1;
         if due > most {
             self.forgiven += due - most;
@@ -158,19 +238,31 @@ struct Count {
     good: u64,
     bad: u64,
     checked: u64,
+    interleaved: u64,
     complaints: Vec<String>,
 }
 
 impl Count {
-    /// Every answer is looked at, one in [`Self::SAMPLE`] closely.
-    fn take(&mut self, material: &Material, port: u16, frame: &[u8], sent: u64) {
+    /// Every answer is looked at, one in [`Self::SAMPLE`] closely. Returns it if it is good.
+    fn take<'a>(
+        &mut self,
+        material: &Material,
+        port: u16,
+        frame: &'a [u8],
+        sent: u64,
+    ) -> Option<&'a [u8]> {
         let Some(answer) = frame::payload(frame, port) else {
             self.complain("not a whole datagram".to_owned());
-            return;
+            return None;
         };
-        if let Err(what) = material.glance(answer) {
-            self.complain(what);
-            return;
+        let to = || frame::destination(frame).map(|(address, _)| address);
+        let heard = material.glance(answer).and_then(|()| material.hear(answer, to()));
+        match heard {
+            Ok(is_interleaved) => self.interleaved += u64::from(is_interleaved),
+            Err(what) => {
+                self.complain(what);
+                return None;
+            }
         }
         self.good += 1;
         if self.good % Self::SAMPLE == 1 {
@@ -178,8 +270,10 @@ impl Count {
             if let Err(what) = material.examine(answer, sent) {
                 self.good -= 1;
                 self.complain(what);
+                return None;
             }
         }
+        Some(answer)
     }
 
     fn complain(&mut self, what: String) {
@@ -199,6 +293,7 @@ struct Reading {
     good: u64,
     bad: u64,
     checked: u64,
+    interleaved: u64,
     spent: u64,
     softirq: u64,
 }
@@ -213,6 +308,7 @@ impl Reading {
             good: count.good,
             bad: count.bad,
             checked: count.checked,
+            interleaved: count.interleaved,
         })
     }
 
@@ -231,6 +327,10 @@ impl Reading {
             ns_per_answer: each(end.spent - self.spent),
             softirq_ns_per_answer: each(end.softirq.saturating_sub(self.softirq)),
             busy: (end.spent - self.spent) as f64 / 1e9 / seconds,
+            interleaved: end.interleaved - self.interleaved,
+            interleaved_clients: 0,
+            late: None,
+            delay: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Requests made beforehand, and what a good answer to each looks like.
 
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -7,12 +8,15 @@ use noonmark_nts::{AeadKey, Random, open_answer, write_request};
 use noonmark_packet::{HEADER_LEN, Header, Mode, Packet};
 use noonmark_units::Timestamp;
 
+use crate::conversation::Conversations;
 use crate::establish::Session;
 
 /// What a generator sends: requests that are all of one length and get answers of one length.
 pub enum Material {
     /// 48 octets, each with a transmit time stamp of its own.
     Plain,
+    /// The same in interleaved mode, which takes that each client remembers what it heard last.
+    Interleaved(Conversations),
     /// Ready-made requests under NTS, sent over and over.
     Protected {
         /// The requests, all of one length.
@@ -103,7 +107,7 @@ impl Material {
     /// How many different requests there are; none if every request is a new one.
     pub fn distinct(&self) -> Option<usize> {
         match self {
-            Self::Plain => None,
+            Self::Plain | Self::Interleaved(_) => None,
             Self::Protected { requests, .. } => Some(requests.len()),
         }
     }
@@ -116,7 +120,7 @@ impl Material {
     /// Octets of every request.
     pub fn request_len(&self) -> usize {
         match self {
-            Self::Plain => HEADER_LEN,
+            Self::Plain | Self::Interleaved(_) => HEADER_LEN,
             Self::Protected { requests, .. } => {
                 requests.first().map_or(0, |first| first.octets.len())
             }
@@ -128,6 +132,10 @@ impl Material {
         match self {
             Self::Plain => {
                 Header::client(stamp(n)).write(room);
+                room
+            }
+            Self::Interleaved(conversations) => {
+                conversations.request(n).write(room);
                 room
             }
             Self::Protected { requests, .. } => {
@@ -153,8 +161,28 @@ impl Material {
     fn lengths(&self) -> RangeInclusive<usize> {
         let request = self.request_len();
         match self {
-            Self::Plain => HEADER_LEN..=request,
+            Self::Plain | Self::Interleaved(_) => HEADER_LEN..=request,
             Self::Protected { .. } => HEADER_LEN + 36 + 40 + 64..=request,
+        }
+    }
+
+    /// The number of the last of `sent` requests that an answer may be to.
+    pub fn latest(&self, answer: &[u8], sent: u64) -> Option<u64> {
+        let n = number(Packet::parse(answer).ok()?.origin())?;
+        // Counted modulo 2^32, or modulo how many different ones there are.
+        let turn = self.distinct().map_or(1 << 32, |distinct| distinct as u64);
+        let last = sent.checked_sub(1)?;
+        last.checked_sub((last % turn + turn).checked_sub(n)? % turn)
+    }
+
+    /// Notes what an answer tells the client at `to`; whether the answer was in interleaved mode.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub fn hear(&self, answer: &[u8], to: Option<Ipv4Addr>) -> Result<bool, String> {
+        match (self, to) {
+            (Self::Interleaved(conversations), Some(to)) => conversations.hear(answer, to),
+            _ => Ok(false),
         }
     }
 
@@ -184,14 +212,14 @@ impl Material {
 }
 
 /// The transmit time stamp of the `n`-th request: a mark, then the number.
-fn stamp(n: u64) -> Timestamp {
+pub(crate) fn stamp(n: u64) -> Timestamp {
     Timestamp::from_bits(MARK << 32 | n & 0xffff_ffff)
 }
 
-/// The number of the request an origin time stamp came from.
+/// The number of the request an origin time stamp came from, be it the transmit or the receive time stamp of it.
 fn number(origin: Timestamp) -> Option<u64> {
     let bits = origin.to_bits();
-    (bits >> 32 == MARK).then_some(bits & 0xffff_ffff)
+    [MARK, MARK_OF_RECEIVE].contains(&(bits >> 32)).then_some(bits & 0xffff_ffff)
 }
 
 fn spoil(octet: Option<&mut u8>) {
@@ -204,6 +232,8 @@ fn spoil(octet: Option<&mut u8>) {
 const COOKIE_AT: usize = HEADER_LEN + 36;
 
 const MARK: u64 = 0x6e6f_6f6e;
+/// What the receive time stamps of requests in interleaved mode begin with.
+pub(crate) const MARK_OF_RECEIVE: u64 = 0x6d61_726b;
 
 #[cfg(test)]
 mod tests {
@@ -236,6 +266,28 @@ mod tests {
         check(&answer(|header| header.origin = Timestamp::from_bits(7)), 8, false);
         check(&[answer(|_| ()).as_slice(), &[0; 4]].concat(), 8, false);
         check(&[], 8, false);
+    }
+
+    #[test]
+    fn an_answer_is_to_the_last_request_of_its_number() {
+        let keys = SessionKeys::new(Aead::SivCmac256, &[1; 32], &[2; 32]).unwrap();
+        let session = Session { keys, cookies: vec![vec![7; 100]], server: None };
+        let mut random = |out: &mut [u8]| out.fill(9);
+        let ten = Material::protected(std::slice::from_ref(&session), 10, 1, 1, &mut random);
+        let (ten, plain) = (ten.unwrap(), Material::Plain);
+        let seven = answer(|_| ());
+        let check = |material: &Material, sent: u64, expected: Option<u64>| {
+            assert_eq!(material.latest(&seven, sent), expected, "{sent}");
+        };
+        check(&plain, 7, None);
+        check(&plain, 8, Some(7));
+        check(&plain, 1 << 32 | 8, Some(1 << 32 | 7));
+        check(&plain, 1 << 32 | 7, Some(7));
+        check(&ten, 8, Some(7));
+        check(&ten, 17, Some(7));
+        check(&ten, 18, Some(17));
+        check(&ten, 25, Some(17));
+        check(&ten, 0, None);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use noonmark_nts::Aead;
+use noonmark_rig::conversation::Conversations;
 use noonmark_rig::establish::{Establisher, random};
 use noonmark_rig::frame::{Mac, NOBODY, Route, mac};
 use noonmark_rig::load::{self, Plan};
@@ -60,6 +62,15 @@ struct Arguments {
     /// Answers to requests under NTS need not verify: for an echo program, which sends back what it got
     #[arg(long)]
     unprotected_answers: bool,
+    /// Algorithm the keys are for, as in the registry (RFC 8915 §7.5)
+    #[arg(long, default_value_t = 15)]
+    aead: u16,
+    /// Each client asks in interleaved mode, after all have been introduced to the server
+    #[arg(long, conflicts_with = "cookies")]
+    interleaved: bool,
+    /// Note when each answer left beside what it says, and how long it took
+    #[arg(long)]
+    times: bool,
     /// Where keys are established
     #[arg(long, required_if_eq_any([("cookies", "1"), ("cookies", "8")]))]
     ke: Option<SocketAddr>,
@@ -100,11 +111,17 @@ fn measure(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> 
         steady: Duration::try_from_secs_f64(arguments.seconds)?.min(LONGEST),
         processes: arguments.processes.clone(),
         server_processor: arguments.server_processor,
+        times: arguments.times,
     };
     let material = match (arguments.cookies, arguments.ke, &arguments.ca) {
+        (0, _, _) if arguments.interleaved => {
+            Material::Interleaved(Conversations::new(arguments.first_client, arguments.clients))
+        }
         (0, _, _) => Material::Plain,
         (cookies, Some(ke), Some(ca)) => {
-            let establisher = Establisher::new(ke, &arguments.name, ca)?;
+            let aead = Aead::from_id(arguments.aead)
+                .ok_or_else(|| format!("algorithm {} is none of ours", arguments.aead))?;
+            let establisher = Establisher::new(ke, &arguments.name, ca)?.with(aead);
             let sessions = (0..arguments.requests.div_ceil(8))
                 .map(|_| establisher.establish())
                 .collect::<Result<Vec<_>, _>>()?;

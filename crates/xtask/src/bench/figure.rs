@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::target;
+
 /// A figure with its name, over all rounds.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Figure {
     /// Such as `plain_over_chrony`.
     pub figure: String,
@@ -34,7 +36,7 @@ pub enum Best {
 }
 
 impl Figure {
-    /// Compares samples of the same rounds; `None` if there are none.
+    /// Compares samples of the same rounds; `None` if there are none. A round in which either is not a number does not count.
     pub fn new(
         figure: String,
         unit: &'static str,
@@ -42,14 +44,16 @@ impl Figure {
         ours: &[f64],
         other: &[f64],
     ) -> Option<Self> {
+        let (ours, other): (Vec<f64>, Vec<f64>) =
+            ours.iter().zip(other).filter(|(a, b)| !a.is_nan() && !b.is_nan()).unzip();
         let pick = |samples: &[f64]| match best {
             Best::Least => samples.iter().copied().reduce(f64::min),
             Best::Most => samples.iter().copied().reduce(f64::max),
         };
-        let quotients: Vec<f64> = ours.iter().zip(other).map(|(a, b)| a / b).collect();
+        let quotients: Vec<f64> = ours.iter().zip(&other).map(|(a, b)| a / b).collect();
         let most = quotients.iter().copied().reduce(f64::max)?;
         let least = quotients.iter().copied().reduce(f64::min)?;
-        let (ours, other) = (pick(ours)?, pick(other)?);
+        let (ours, other) = (pick(&ours)?, pick(&other)?);
         Some(Self {
             figure,
             value: ours / other,
@@ -104,14 +108,19 @@ pub fn as_json(figures: &[Figure]) -> Result<String, String> {
 /// A table with its units.
 pub fn as_table(figures: &[Figure]) -> String {
     let mut text = format!(
-        "{:<24} {:>7} {:>7} {:>12} {:>12}  {}\n",
-        "figure", "value", "spread", "ours", "other", "unit"
+        "{:<30} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}  {}\n",
+        "figure", "value", "at most", "", "spread", "ours", "other", "unit"
     );
     for figure in figures.iter().map(rounded) {
         let Figure { figure, value, spread, ours, other, unit, .. } = figure;
+        let (most, verdict) = match target::most(&figure) {
+            Some(most) if value > most => (format!("{most:.2}"), "missed"),
+            Some(most) => (format!("{most:.2}"), "reached"),
+            None => (String::new(), ""),
+        };
         let _ = writeln!(
             text,
-            "{figure:<24} {value:>7.3} {spread:>7.3} {ours:>12} {other:>12}  {unit}"
+            "{figure:<30} {value:>7.3} {most:>7} {verdict:>7} {spread:>7.3} {ours:>12} {other:>12}  {unit}"
         );
     }
     text

@@ -2,23 +2,14 @@
 
 use serde::Deserialize;
 
+use super::contestant::{Arena, Peer};
 use super::figure::{Best, Figure};
 use super::rig::{Rig, Server};
-use super::server::{OURS, Ours, start_noonmarkd};
 use super::{Wish, certificate};
-
-const OURS_AT: &str = "10.93.0.11";
-/// Debian's.
-const NTPD_RS: &str = "ntpdrs";
-const NTPD_RS_AT: &str = "10.93.0.13";
-/// The crate's.
-const NEWER: &str = "ntpdrs19";
-const NEWER_AT: &str = "10.93.0.14";
 
 /// What `ke-load` prints, as far as it is looked at.
 #[derive(Deserialize)]
 struct Outcome {
-    handshakes: u64,
     failures: u64,
     complaints: Vec<String>,
     handshakes_per_s: f64,
@@ -26,25 +17,24 @@ struct Outcome {
     busy: f64,
 }
 
-/// Drives noonmarkd and ntpd-rs in turn.
+/// Drives noonmarkd and `peers` in turn.
 ///
 /// # Errors
 /// What could not be started, or which establishments failed.
-pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
-    let rig = Rig::new(wish)?;
-    let servers = [
-        start_ours(&rig)?,
-        start_ntpd_rs(&rig, NTPD_RS, NTPD_RS_AT, false)?,
-        start_ntpd_rs(&rig, NEWER, NEWER_AT, true)?,
-    ];
+pub fn measure(wish: Wish, peers: &[Peer]) -> Result<Vec<Figure>, String> {
+    let arena = Arena::new(Rig::new(wish)?, peers)?;
+    let mut servers = vec![arena.ours()?];
+    for peer in peers {
+        servers.push(arena.peer(*peer)?);
+    }
     let mut samples: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); servers.len()];
     for round in 1..=wish.rounds {
         for (server, (ns, rate)) in servers.iter().zip(&mut samples) {
-            let outcome = drive(&rig, server, "2")?;
+            let outcome = drive(server.rig, &server.server, "2")?;
             eprintln!(
                 "round {round} of {}  {:<11} {:>6.0} handshakes/s  {:>7.0} ns each  busy {:>3.0} %",
                 wish.rounds,
-                server.name,
+                server.server.name,
                 outcome.handshakes_per_s,
                 outcome.ns_per_handshake,
                 outcome.busy * 100.0,
@@ -55,39 +45,14 @@ pub fn measure(wish: Wish) -> Result<Vec<Figure>, String> {
     }
     let (ours, others) = samples.split_first().expect("noonmarkd is the first");
     let figures = others.iter().zip(servers.iter().skip(1)).flat_map(|(other, server)| {
-        let cost = format!("ke_over_{}", server.name);
-        let rate = format!("ke_rate_over_{}", server.name);
+        let cost = format!("ke_over_{}", server.server.name);
+        let rate = format!("ke_rate_over_{}", server.server.name);
         [
             Figure::new(cost, "ns per handshake", Best::Least, &ours.0, &other.0),
             Figure::new(rate, "handshakes/s", Best::Most, &ours.1, &other.1),
         ]
     });
     Ok(figures.flatten().collect())
-}
-
-fn start_ours(rig: &Rig) -> Result<Server, String> {
-    let mut server = start_noonmarkd(rig, &Ours { name: OURS, address: OURS_AT, program: None })?;
-    server.wait_until(|| establishes(rig, OURS_AT))?;
-    Ok(server)
-}
-
-fn start_ntpd_rs(
-    rig: &Rig,
-    name: &'static str,
-    address: &'static str,
-    newer: bool,
-) -> Result<Server, String> {
-    let mut server = rig.start_ntpd_rs(name, address, newer)?;
-    server.wait_until(|| establishes(rig, address))?;
-    Ok(server)
-}
-
-fn establishes(rig: &Rig, address: &str) -> Result<(), String> {
-    let outcome = generate(rig, address, "0.1", &[])?;
-    match outcome.handshakes {
-        0 => Err(format!("no key establishment yet: {:?}", outcome.complaints)),
-        _ => Ok(()),
-    }
 }
 
 fn drive(rig: &Rig, server: &Server, seconds: &str) -> Result<Outcome, String> {

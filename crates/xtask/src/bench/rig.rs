@@ -20,7 +20,7 @@ const NOBODY_MAC: &str = "02:00:00:00:00:ee";
 /// First of the generator's client addresses, which all lie in [`CLIENTS`].
 pub const FIRST_CLIENT: &str = "10.64.0.0";
 /// What all of the generator's clients lie in.
-pub const CLIENTS: &str = "10.64.0.0/16";
+pub const CLIENTS: &str = "10.64.0.0/12";
 /// The router that stands for all clients.
 pub const ROUTER: &str = "10.93.0.3";
 
@@ -70,24 +70,19 @@ impl Rig {
         }
         build()?;
         netns::sweep();
-        let pair = Pair::new()?;
-        let server = netns::SERVER_INTERFACE;
-        pair.server.ip(&["link", "set", server, "address", SERVER_MAC])?;
-        pair.server.ip(&[
-            "neigh",
-            "add",
-            ROUTER,
-            "lladdr",
-            NOBODY_MAC,
-            "dev",
-            server,
-            "nud",
-            "permanent",
-        ])?;
-        pair.server.ip(&["route", "add", CLIENTS, "via", ROUTER, "dev", server])?;
         let folder = peers.folder("bench")?;
         certificate::make(&folder.0)?;
-        Ok(Self { peers, pair, programs: metadata.target_directory.join("release"), folder })
+        let programs = metadata.target_directory.join("release");
+        Ok(Self { peers, pair: wire()?, programs, folder })
+    }
+
+    /// The same with a wire of its own, for a server that cannot share one.
+    ///
+    /// # Errors
+    /// What making it says.
+    pub fn another(&self) -> Result<Self, String> {
+        let (programs, folder) = (self.programs.clone(), self.folder.clone());
+        Ok(Self { peers: self.peers.clone(), pair: wire()?, programs, folder })
     }
 
     /// Starts ntpd-rs without sources: Debian's, or with `newer` the one built from the crate.
@@ -158,12 +153,30 @@ impl Rig {
         inner: &Command,
     ) -> Result<Server, String> {
         if address != netns::SERVER_V4 {
-            let prefix = format!("{address}/24");
-            self.pair.server.ip(&["address", "add", &prefix, "dev", netns::SERVER_INTERFACE])?;
+            self.address(address)?;
         }
         let pinned = pin(SERVER_PROCESSOR, inner);
         let daemon = self.pair.server.start_here(&pinned, &self.file(&format!("{name}.log")))?;
         Ok(Server { name, address, daemon })
+    }
+
+    /// Gives the servers' end of the wire one more address.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn address(&self, address: &str) -> Result<(), String> {
+        let prefix = format!("{address}/24");
+        self.pair.server.ip(&["address", "add", &prefix, "dev", netns::SERVER_INTERFACE])
+    }
+
+    /// Runs a program at the servers' side, on the generator's processor, to its end; what it printed as JSON.
+    ///
+    /// # Errors
+    /// What it said.
+    pub fn at_the_server<T: DeserializeOwned>(&self, inner: &Command) -> Result<T, String> {
+        let said =
+            self.pair.server.output(Duration::from_secs(90), &pin(GENERATOR_PROCESSOR, inner))?;
+        serde_json::from_str(said.trim()).map_err(|e| format!("{}: {e}", said.trim()))
     }
 
     /// Runs a program of the generator's side to its end; what it printed as JSON.
@@ -210,12 +223,33 @@ fn pin(processor: &str, inner: &Command) -> Command {
 }
 
 /// What is built for measuring: the daemon, and what stands at the other end of the wire.
-const PROGRAMS: [&str; 6] =
-    ["noonmarkd", "ntp-load", "ntp-echo", "ke-load", "ntp-flood", "ke-flood"];
+const PROGRAMS: [&str; 9] = [
+    "noonmarkd",
+    "noonmark",
+    "ntp-load",
+    "ntp-echo",
+    "ntp-first",
+    "no-clock",
+    "ke-load",
+    "ntp-flood",
+    "ke-flood",
+];
+
+/// Two namespaces and a wire; what a server sends to clients goes to nobody at the far end.
+fn wire() -> Result<Pair, String> {
+    let pair = Pair::new()?;
+    let server = netns::SERVER_INTERFACE;
+    pair.server.ip(&["link", "set", server, "address", SERVER_MAC])?;
+    let neighbour = ["neigh", "add", ROUTER, "lladdr", NOBODY_MAC, "dev", server];
+    pair.server.ip(&[&neighbour[..], &["nud", "permanent"]].concat())?;
+    pair.server.ip(&["route", "add", CLIENTS, "via", ROUTER, "dev", server])?;
+    Ok(pair)
+}
 
 fn build() -> Result<(), String> {
     let mut build = workspace::cargo();
-    build.args(["build", "--release", "--locked", "-p", "noonmarkd", "-p", "noonmark-rig"]);
+    build.args(["build", "--release", "--locked"]);
+    build.args(["-p", "noonmarkd", "-p", "noonmark", "-p", "noonmark-rig"]);
     PROGRAMS.iter().for_each(|name| {
         build.args(["--bin", name]);
     });

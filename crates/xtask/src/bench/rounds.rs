@@ -8,15 +8,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::Wish;
+use super::asking::{Mode, answers, drive};
+use super::contestant::{Contestant, OURS, Ours, start_noonmarkd};
 use super::figure::Figure;
-use super::rig::{Rig, Server};
-use super::server::{MODES, OURS, Ours, answers, drive, start_noonmarkd};
+use super::rig::Rig;
 use crate::child;
 use crate::workspace::{self, Metadata};
 
 const NOW_AT: &str = "10.93.0.11";
 const BEFORE_AT: &str = "10.93.0.15";
 const BEFORE: &str = "before";
+const MODES: [Mode; 3] = [Mode::PLAIN, Mode::NTS1, Mode::NTS8];
 
 /// Drives the noonmarkd of this tree and that of `against` by turns: a folder with the program, or a commit, which is built.
 ///
@@ -33,8 +35,8 @@ pub fn measure(wish: Wish, against: &str) -> Result<Vec<Figure>, String> {
         for (mode, samples) in MODES.iter().zip(&mut samples) {
             let turns = if round % 2 == 1 { [0, 1] } else { [1, 0] };
             for place in turns {
-                let outcome = drive(&rig, &servers[place], mode)?;
-                outcome.show(round, wish.rounds, mode, &servers[place]);
+                let outcome = drive(&servers[place], mode)?;
+                outcome.show(round, wish.rounds, mode, servers[place].server.name);
                 samples[place].push(outcome.ns_per_answer);
             }
         }
@@ -45,10 +47,10 @@ pub fn measure(wish: Wish, against: &str) -> Result<Vec<Figure>, String> {
     Ok(figures.collect())
 }
 
-fn start(rig: &Rig, ours: &Ours<'_>) -> Result<Server, String> {
+fn start<'a>(rig: &'a Rig, ours: &Ours<'_>) -> Result<Contestant<'a>, String> {
     let mut server = start_noonmarkd(rig, ours)?;
     server.wait_until(|| answers(rig, ours.address, true))?;
-    Ok(server)
+    Ok(Contestant { rig, server })
 }
 
 /// The earlier program: in a folder, or built from a commit in a checkout under the target folder.

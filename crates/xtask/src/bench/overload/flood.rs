@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{CHRONY, Grouped, OURS, generator};
+use crate::bench::asking::{answers, ask_for_keys};
 use crate::bench::figure::{Figure, median};
 use crate::bench::rig::{Rig, Server, private_folder};
-use crate::bench::server::{answers, ask_for_keys};
 use crate::bench::{Wish, certificate};
 use crate::netns;
 use crate::peers::Peers;

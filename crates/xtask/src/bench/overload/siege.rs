@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{CHRONY, Grouped, OURS, first, generator};
+use crate::bench::asking::answers;
 use crate::bench::figure::Figure;
 use crate::bench::rig::{Rig, SERVER_MAC, Server, private_folder};
-use crate::bench::server::answers;
 use crate::bench::{Wish, certificate};
 use crate::netns;
 use crate::peers::Peers;
