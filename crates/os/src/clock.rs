@@ -6,11 +6,13 @@
 mod kernel;
 mod observed;
 mod rate;
+mod timescale;
 mod watch;
 
 pub use kernel::{KernelClock, NoRight, REARM_AFTER};
 pub use observed::{ObservedClock, Wished};
 pub use rate::Rate;
+pub use timescale::{Bearings, Timescale};
 pub use watch::{ClockWatch, Seen};
 
 use std::io;

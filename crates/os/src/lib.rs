@@ -5,7 +5,9 @@
 //!
 //! | module | what it gives |
 //! |---|---|
+//! | [`bpf`] | programs that the kernel runs for each frame, and memory shared with them |
 //! | [`clock`] | the machine's clocks: read, steered by who has the right, watched for other hands |
+//! | [`devices`] | the network devices and their addresses |
 //! | [`generation`] | word that this machine is a copy, was restored, or did not run for a while |
 //! | [`page`] | shared memory between one writing process and many reading ones: state under a sequence lock, and counters |
 //! | [`sealed`] | octets handed to another process that nobody can change any more |
@@ -33,9 +35,11 @@
 #![allow(unsafe_code, reason = "this crate is where the system calls are")]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod bpf;
 pub mod caps;
 pub mod clock;
 mod counters;
+pub mod devices;
 pub mod generation;
 mod mapping;
 pub mod page;

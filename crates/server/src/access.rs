@@ -40,6 +40,11 @@ impl AccessRules {
     pub fn action(&self, address: IpAddr) -> Action {
         self.0.get(address)
     }
+
+    /// The rules as they are looked up.
+    pub(crate) fn prefixes(&self) -> &Prefixes<Action> {
+        &self.0
+    }
 }
 
 impl Default for AccessRules {

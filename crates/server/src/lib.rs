@@ -9,6 +9,8 @@
 //! [`frontend`] does the I/O: plain threads, one per core, each with its own sockets on the same ports, one system call to receive a
 //! batch and one to send its answers, and a third to learn when they left if a client in interleaved mode was among those asking.
 //!
+//! [`fast_path`] has a part of that answered by the kernel, where the operator wants it.
+//!
 //! | question | answer |
 //! |---|---|
 //! | what does this server say to ...? | `docs/odd-requests.md`, made by `tests/odd_requests.rs` |
@@ -27,6 +29,7 @@ mod access;
 mod batch;
 mod counters;
 mod face;
+pub mod fast_path;
 pub mod frontend;
 mod handover;
 mod interleaved;

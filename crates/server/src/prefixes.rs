@@ -51,6 +51,21 @@ impl<V: Copy + Eq> Prefixes<V> {
         }
         .unwrap_or(self.otherwise)
     }
+
+    /// The IPv4 addresses from which on another value holds, ascending, from the first address on.
+    pub(crate) fn changes_v4(&self) -> Vec<(u32, V)> {
+        from_the_first(&self.v4, 0, self.otherwise)
+    }
+
+    /// The same of IPv6.
+    pub(crate) fn changes_v6(&self) -> Vec<(u128, V)> {
+        from_the_first(&self.v6, 0, self.otherwise)
+    }
+}
+
+fn from_the_first<A: Copy + Eq, V: Copy>(changes: &[(A, V)], first: A, value: V) -> Vec<(A, V)> {
+    let begins = changes.first().is_none_or(|(at, _)| *at != first).then_some((first, value));
+    begins.into_iter().chain(changes.iter().copied()).collect()
 }
 
 struct Rule<A, V> {

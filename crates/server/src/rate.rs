@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use noonmark_units::Mono;
 
-use crate::table::{Pace, PrefixTable};
+use crate::table::{Pace, PrefixTable, lines_for};
 
 /// How much a client prefix may ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,6 +86,18 @@ impl RateTable {
             Purse::Kiss | Purse::AuthenticKiss => self.pace.every(KISS_INTERVALS),
         };
         self.table.take(address, purse as u64, pace, now)
+    }
+}
+
+impl RateLimit {
+    /// Ticks of the table from one answer to the next, and how many at once.
+    pub(crate) fn pace(&self) -> [u64; 2] {
+        Pace::new(self.interval, self.burst).parts()
+    }
+
+    /// Lines of the table.
+    pub(crate) fn lines(&self) -> usize {
+        lines_for(self.table_size)
     }
 }
 

@@ -46,13 +46,18 @@ impl Pace {
     pub(crate) const fn every(self, times: u64) -> Self {
         Self { interval: self.interval * times, burst: 1 }
     }
+
+    /// Ticks from one to the next, and how many at once.
+    pub(crate) const fn parts(self) -> [u64; 2] {
+        [self.interval, self.burst]
+    }
 }
 
 impl PrefixTable {
     /// A table for `entries` prefixes, rounded up to a power of two and at least 8. Of an IPv4 address so many bits count, 0 to 32, of an
     /// IPv6 address so many, 0 to 128. The hash is keyed with `key`, which must be unknown to clients.
     pub(crate) fn new(entries: usize, ipv4_prefix: u8, ipv6_prefix: u8, key: [u64; 2]) -> Self {
-        let lines = entries.max(1).div_ceil(SLOTS).next_power_of_two();
+        let lines = lines_for(entries);
         // Written one by one rather than asked of the allocator as zero pages, so that every page is there from the start.
         let lines: Box<[Line]> = (0..lines).map(|_| Line::default()).collect();
         for slot in lines.iter().flat_map(|line| &line.0) {
@@ -119,6 +124,12 @@ impl PrefixTable {
         };
         siphash_1_3(self.key, [(prefix >> 64) as u64, prefix as u64, purse])
     }
+}
+
+/// How many lines hold so many entries.
+pub(crate) const fn lines_for(entries: usize) -> usize {
+    let entries = if entries == 0 { 1 } else { entries };
+    entries.div_ceil(SLOTS).next_power_of_two()
 }
 
 /// One cache line: eight entries of 24 bits of tag and 40 bits of time. 0 is empty, a tag never is.
