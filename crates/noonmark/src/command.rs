@@ -9,6 +9,7 @@ use noonmark_nts::Aead;
 
 use crate::Verdict;
 use crate::conform::arguments::ConformArguments;
+use crate::decode::DecodeArguments;
 
 /// Asks NTP and NTS servers, checks configurations, reads the state of noonmarkd. Sets nothing.
 #[derive(Debug, Parser)]
@@ -29,6 +30,9 @@ pub enum Command {
     Config(ConfigArguments),
     /// Judge a server by the clauses of its RFCs
     Conform(ConformArguments),
+    /// Show packets and records in full, with what is wrong with them
+    #[command(after_help = DECODE_STATUS)]
+    Decode(DecodeArguments),
     /// Show the state of a running noonmarkd
     #[command(after_help = EXIT_STATUS)]
     Status(StatusArguments),
@@ -240,6 +244,10 @@ const EXIT_STATUS: &str = "\
 Exit status: 0 good; 1 warning; 2 critical, as without an answer; 3 unknown; 64 wrong usage \
 (docs/json.md says when, for each command)";
 
+const DECODE_STATUS: &str = "\
+Exit status: 0 nothing is wrong; 1 a packet breaks a rule that binds it, or could not be read; 2 what was given cannot \
+be read; 64 wrong usage";
+
 const QUERY_STATUS: &str = "\
 Exit status: 0 good; 1 warning: answers are missing or not to be used; 2 critical: no answer; \
 3 unknown: authentication was refused; 64 wrong usage";
@@ -281,6 +289,8 @@ mod tests {
         check("noonmark query host --nts --ca x --aead 30 --aead 15 -n 4 -4 --json", None);
         check("noonmark sources --why --json --socket x", None);
         check("noonmark tracking --json", None);
+        check("noonmark decode --pcap x --keys y --port 123 --port 11123 --json", None);
+        check("noonmark decode --hex 80000000 --ke response", None);
         check("noonmark wait-sync --timeout 5 --max-error 0.001", None);
         check("noonmark conform server host:123 --ke [::1]:4460 --only NS-14 --json", None);
         check("noonmark conform explain NS-14 --report x --controls", None);
@@ -305,6 +315,10 @@ mod tests {
             "noonmark wait-sync --timeout 0",
             "noonmark wait-sync --max-error 17",
             "noonmark config show",
+            "noonmark decode",
+            "noonmark decode --pcap x --hex 00",
+            "noonmark decode --pcap x --ke request",
+            "noonmark decode --hex 00 --port 123",
             "noonmark conform",
             "noonmark conform server",
             "noonmark conform server host --rate 0",

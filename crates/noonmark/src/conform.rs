@@ -1,6 +1,7 @@
 //! `noonmark conform`: judges servers and clients by the clauses of their RFCs, with the prober's judgement and none of our code.
 
 pub mod arguments;
+pub mod client;
 pub mod explain;
 pub mod server;
 
@@ -19,6 +20,7 @@ use crate::paint::Paint;
 pub fn run(arguments: &ConformArguments) -> Verdict {
     match &arguments.command {
         ConformCommand::Server(arguments) => server::run(arguments),
+        ConformCommand::Client(arguments) => client::run(arguments),
         ConformCommand::Explain(arguments) => explain::run(arguments),
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use noonmark_tool::command::{Arguments, Command, ConfigCommand};
-use noonmark_tool::{configuration, conform, query, sources, status, tracking, wait};
+use noonmark_tool::{configuration, conform, decode, query, sources, status, tracking, wait};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             ConfigCommand::Show { json, .. } => configuration::show_defaults(json),
         },
         Command::Conform(arguments) => conform::run(&arguments),
+        Command::Decode(arguments) => decode::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Sources(arguments) => sources::run(&arguments),
         Command::Tracking(arguments) => tracking::run(&arguments),

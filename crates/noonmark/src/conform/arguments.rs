@@ -18,6 +18,9 @@ pub enum ConformCommand {
     /// Ask a server and say which clauses of which RFC it keeps, with the packets that show it
     #[command(after_help = SERVER_STATUS)]
     Server(ServerArguments),
+    /// Play servers to a client that is pointed at them, and say which clauses of which RFC it keeps
+    #[command(after_help = super::client::CLIENT_STATUS)]
+    Client(super::client::ClientArguments),
     /// Say what a clause asks and what is sent for it, and, from a report, what came back, decoded
     Explain(ExplainArguments),
 }
@@ -37,7 +40,7 @@ pub struct ServerArguments {
     #[arg(long)]
     pub deep: bool,
     /// Datagrams a second, at most, 1 to 1000; key establishment gets two fifths of it
-    #[arg(long, value_name = "NUMBER", default_value_t = 50.0, value_parser = parse_rate)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100.0, value_parser = parse_rate)]
     pub rate: f64,
     /// Judge this clause alone; may be repeated
     #[arg(long, value_name = "ID")]
