@@ -6,6 +6,7 @@
 
 mod clock;
 mod daemon;
+mod fast_path;
 mod overload;
 mod source;
 
@@ -148,6 +149,9 @@ const SERVER: Table = Table {
                       beyond that number are answered as without the mode, and 0 switches it off. Others cost nothing.",
             elsewhere: &["xleave", "interleaved"],
         },
+        fast_path::MODE,
+        fast_path::INTERFACES,
+        fast_path::VLANS,
         Key {
             name: "local-stratum",
             kind: "whole number",

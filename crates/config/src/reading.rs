@@ -211,6 +211,7 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
     let dscp = section.read("dscp", |v, w| small(v, w, 0..=63).and_then(Dscp::new));
     let versions = section.read("versions", versions);
     let interleaved = section.read("interleaved-clients", |v, w| value::integer(v, w, 0..=1 << 22));
+    let fast_path = crate::fast_path::fast_path(&mut section, interfaces.value.as_deref());
     let orphan = section.read("local-orphan", value::truth);
     let up_to = |longest| {
         move |v: &Value<'_>, w: &mut Wrongs| value::duration(v, w, Duration::ZERO..=longest)
@@ -296,6 +297,7 @@ fn server(document: &mut Document<'_, '_>) -> Option<Server> {
         threads: threads.value.map(|threads| NonZeroUsize::new(threads as usize))?,
         dscp: dscp.value?,
         versions: versions.value?,
+        fast_path: fast_path?,
         local: local?,
         interleaved_clients: interleaved.value? as usize,
         leap_smear: smear.value?.zip(smear_length.value).map(|(quadratic, length)| LeapSmear {

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::clock::{Clock, ClockMode, LeapSmear};
 use crate::daemon::Daemon;
+use crate::fast_path::FastPath;
 use crate::overload::Overload;
 use crate::source::Source;
 
@@ -76,6 +77,8 @@ pub struct Server {
     pub versions: Versions,
     /// Clients in interleaved mode remembered at a time; fixes the memory used; 0..=2^22, 0: the mode is not served.
     pub interleaved_clients: usize,
+    /// Whether plain requests are answered in the kernel.
+    pub fast_path: FastPath,
     /// Serve this machine's clock on purpose, as it stands. `None`: unsynchronised (leap
     /// indicator 3) until something disciplines the clock.
     pub local: Option<Local>,

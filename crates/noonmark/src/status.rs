@@ -259,7 +259,13 @@ fn for_people(state: &Value, concerns: &[Concern], paint: Paint) -> String {
         );
         sheet.line("next rotation", text(&cookies["next_rotation"]));
     }
-    for (part, heading) in [("ntp", "NTP counters"), ("ke", "key-establishment counters")] {
+    fast_path(&state["fast_path"], &mut sheet, paint);
+    let counted = [
+        ("fast_path", "fast-path counters"),
+        ("ntp", "NTP counters"),
+        ("ke", "key-establishment counters"),
+    ];
+    for (part, heading) in counted {
         sheet.heading(heading);
         for (name, value) in state["counters"][part].as_object().into_iter().flatten() {
             // Most reasons never occur; a person looks for those that did. --json has them all.
@@ -304,6 +310,20 @@ fn tables(tables: &Value) -> String {
         return String::new();
     }
     format!("\n{}", columns(["table", "for", "at most"], rows))
+}
+
+/// What answers in the kernel; nothing where nobody wants that.
+fn fast_path(fast_path: &Value, sheet: &mut Sheet, paint: Paint) {
+    if !fast_path.is_object() {
+        return;
+    }
+    sheet.heading("fast path");
+    for device in list(&fast_path["devices"]) {
+        sheet.line(&text(&device["name"]), format!("{} mode", text(&device["mode"])));
+    }
+    if fast_path["reason"].is_string() {
+        sheet.line("not as configured", paint.warning(&text(&fast_path["reason"])));
+    }
 }
 
 /// That the kernel holds less for the sockets than the configuration asks for, a line; nothing if it does not.

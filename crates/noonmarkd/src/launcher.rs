@@ -25,6 +25,7 @@ use crate::role::Role;
 
 mod account;
 mod child;
+mod fast_path;
 mod identity;
 mod in_force;
 mod notify;
@@ -33,6 +34,7 @@ mod validity;
 
 pub use child::ROLE_ARGUMENT;
 use child::{Life, RoleProcess};
+use fast_path::Kernel;
 use identity::{SealedIdentity, Watch};
 use in_force::{InForce, Refusal, read_identity};
 pub(crate) use in_force::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
@@ -63,12 +65,19 @@ fn launch(file: &Path, loaded: Loaded, purpose: Purpose) -> Result<Launched, Fai
     process::forbid_dumps().map_err(system("forbidding core dumps"))?;
     // It takes a right that nothing else here takes.
     let kernel_log = KernelLog::open();
+    // So do loading a program and attaching it.
+    let kernel = match purpose {
+        Purpose::Serve => Kernel::open(&loaded.settings)?,
+        Purpose::SetOnce => Kernel::default(),
+    };
     confinement::confine_launcher(&loaded.settings)?;
     let signals =
         Signals::new(&[Signal::Hangup, Signal::Interrupt, Signal::Terminate, Signal::Child])
             .map_err(system("signals"))?;
     let mut launcher = Launcher::new(file, loaded, signals, purpose, passed)?;
     launcher.kernel_log = kernel_log;
+    launcher.kernel = kernel;
+    launcher.kernel.take(&launcher.in_force.settings, &launcher.in_force.sockets);
     confinement::settle_launcher(&launcher.in_force.settings)?;
     let result = launcher.supervise();
     let page = launcher.sources_page.take();
@@ -101,6 +110,8 @@ struct Launcher {
     signals: Signals,
     notifier: Notifier,
     in_force: InForce,
+    /// What answers in the kernel.
+    kernel: Kernel,
     /// What the service manager has bound for us, for as long as we live.
     passed: Vec<Passed>,
     configuration: Taken,
@@ -161,6 +172,7 @@ impl Launcher {
             notifier: Notifier::from_environment(),
             certificate: in_force.identity.is_some().then(|| taken(Subject::Certificate)),
             in_force,
+            kernel: Kernel::default(),
             passed,
             configuration: taken(Subject::Configuration),
             watch,
@@ -232,6 +244,7 @@ impl Launcher {
                 self.look_for_life(now);
                 self.look_for_new_certificate();
                 self.look_at_validity(now);
+                self.kernel.look(&self.in_force.settings, &self.in_force.sockets);
             }
             if self.next_report <= now {
                 self.next_report = now + REPORT_EVERY;
@@ -276,6 +289,7 @@ impl Launcher {
         }
         let Self {
             in_force,
+            kernel,
             roles,
             keys,
             clock_page,
@@ -328,6 +342,9 @@ impl Launcher {
             }
             let page: Vec<_> = bequest.iter().map(|page| page.as_fd()).collect();
             process.tell(&Message::Bequest, &page);
+            if let Some((message, page)) = kernel.clock() {
+                process.tell(&message, &[page]);
+            }
         }
         if role == Role::Observe {
             if let Some(page) = bequest {
@@ -341,6 +358,8 @@ impl Launcher {
             if let Some(page) = sources_page {
                 process.tell(&Message::SourcesPage, &[page.as_fd()]);
             }
+            let (message, counters) = kernel.report();
+            process.tell(&message, &counters.into_iter().collect::<Vec<_>>());
             if let Some(keys) = keys {
                 process.tell(&Message::Epochs(keys.epochs()), &[]);
             }
@@ -598,6 +617,7 @@ impl Launcher {
             refused: None,
         });
         let changed = before.roles_changed(&self.in_force);
+        self.kernel.take(&self.in_force.settings, &self.in_force.sockets);
         before.sockets.close(Some(&self.in_force.sockets));
         tracing::info!(
             generation = self.configuration.generation,
@@ -624,6 +644,12 @@ impl Launcher {
         if !changed.contains(&Role::Observe) {
             for listening in self.in_force.sockets.listening() {
                 self.role(Role::Observe).tell(&Message::Listening(listening), &[]);
+            }
+            let Self { kernel, roles, .. } = self;
+            if let Some(observe) = roles.iter_mut().find(|process| process.role() == Role::Observe)
+            {
+                let (message, counters) = kernel.report();
+                observe.tell(&message, &counters.into_iter().collect::<Vec<_>>());
             }
         }
         self.report_taken();

@@ -27,6 +27,7 @@ use crate::role::Role;
 mod clock;
 pub(crate) mod codec;
 mod confined;
+mod fast_path;
 mod happening;
 mod keys;
 mod leap;
@@ -35,6 +36,7 @@ mod report;
 pub use clock::{Answer, Standing, Welcome, Wish};
 use codec::{Reader, Writer};
 pub use confined::{Confined, Part, Parts};
+pub use fast_path::{FastClockRead, KernelPath};
 pub use happening::{Event, Happening};
 pub use keys::{Epochs, KeySet, MOST_KEYS};
 pub use leap::PlannedLeap;
@@ -159,6 +161,11 @@ pub enum Message {
     /// Kind 32, launcher to warden, right after its configuration: the kernel's log from the launcher's start on, if it is of use and may be
     /// read. One descriptor. No body.
     KernelLog,
+    /// Kind 33, launcher to warden: the page of the clock that a program in the kernel answers from. One descriptor. Body: see [`FastClockRead`].
+    FastClock(FastClockRead),
+    /// Kind 34, launcher to observe: whether plain requests are answered in the kernel. One descriptor, the counters, if they are. Body: see
+    /// [`KernelPath`].
+    KernelPath(KernelPath),
     /// Kind 25, sources to launcher, where the purpose is to set the clock once: it is done. No body.
     Done,
 }
@@ -263,7 +270,8 @@ impl Message {
             | Self::ClientKeys => 1..=1,
             Self::Identity { .. } => 2..=2,
             Self::Sockets { .. } => 1..=MOST_DESCRIPTORS,
-            Self::Bequest => 0..=1,
+            Self::FastClock(_) => 1..=1,
+            Self::Bequest | Self::KernelPath(_) => 0..=1,
             Self::CookieKeys(_)
             | Self::Stop
             | Self::Ready { .. }
@@ -323,7 +331,7 @@ impl Message {
             Self::Configure { .. } | Self::Stop => true,
             Self::Sockets { .. } => !matches!(role, Role::Warden | Role::Sources),
             Self::Partner => matches!(role, Role::Warden | Role::Sources),
-            Self::KernelLog => role == Role::Warden,
+            Self::KernelLog | Self::FastClock(_) => role == Role::Warden,
             Self::Identity { .. } => role == Role::Ke,
             Self::CookieKeys(_) => matches!(role, Role::Ntp | Role::Ke),
             Self::ClockPage => matches!(role, Role::Ntp | Role::Observe),
@@ -336,6 +344,7 @@ impl Message {
             | Self::SourcesPage
             | Self::Confined { .. }
             | Self::Happened(_)
+            | Self::KernelPath(_)
             | Self::Daemon { .. } => role == Role::Observe,
             Self::Authorities => role == Role::Sources,
             Self::Listening(_) => matches!(role, Role::Ke | Role::Observe),
@@ -390,6 +399,8 @@ impl Message {
             Self::Bequest => "bequest",
             Self::Happened(_) => "happened",
             Self::KernelLog => "kernel-log",
+            Self::FastClock(_) => "fast-clock",
+            Self::KernelPath(_) => "kernel-path",
         }
     }
 
@@ -425,6 +436,8 @@ impl Message {
             Self::Renew => 30,
             Self::Happened(_) => 31,
             Self::KernelLog => 32,
+            Self::FastClock(_) => 33,
+            Self::KernelPath(_) => 34,
             Self::Leap(_) => 27,
             Self::Bequest => 26,
         }
@@ -501,6 +514,8 @@ impl Message {
             30 => Self::Renew,
             31 => Self::Happened(Happening::parse(from)?),
             32 => Self::KernelLog,
+            33 => Self::FastClock(FastClockRead::parse(from)?),
+            34 => Self::KernelPath(KernelPath::parse(from)?),
             27 => Self::Leap(PlannedLeap::parse(from)?),
             26 => Self::Bequest,
             found => return Err(MessageError::Kind { found }),
@@ -539,6 +554,8 @@ impl Message {
             Self::Standing(standing) => standing.write(to),
             Self::Leap(planned) => planned.write(to),
             Self::Happened(happening) => happening.write(to),
+            Self::FastClock(clock) => clock.write(to),
+            Self::KernelPath(path) => path.write(to),
             Self::CounterPage { role } => to.put(&[role.number(), 0, 0, 0]),
             Self::Confined { role, confined } => {
                 to.put(&[role.number(), 0]);

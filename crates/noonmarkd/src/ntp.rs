@@ -156,28 +156,35 @@ fn policy(settings: &Settings) -> Result<Policy, Failure> {
     let mut pool =
         RandomPool::new().map_err(Failure::while_doing(Status::System, "random octets"))?;
     let mut key = || [u64::from_ne_bytes(pool.array()), u64::from_ne_bytes(pool.array())];
-    let rate = settings.rate_limit.map(|limit| {
-        let limit = server::RateLimit {
-            interval: limit.interval,
-            burst: limit.burst,
-            leak: limit.leak,
-            table_size: limit.table_size,
-            ipv4_prefix: limit.ipv4_prefix,
-            ipv6_prefix: limit.ipv6_prefix,
-        };
-        RateTable::new(limit, key())
-    });
+    let rate = settings.rate_limit.map(|limit| RateTable::new(rate_limit(&limit), key()));
     let clients = settings.server.interleaved_clients;
     let interleaved = (clients > 0).then(|| PastAnswers::new(clients, key())).transpose();
-    let versions = settings.server.versions.iter().filter_map(Version::new);
     Ok(Policy {
         access: access_rules(settings),
-        versions: versions.fold(Versions::NONE, Versions::with),
+        versions: versions(settings),
         rate,
         shedding: Shedding::new(settings.overload.priority.clone(), key()),
         interleaved: interleaved
             .map_err(Failure::while_doing(Status::System, "the table for interleaved mode"))?,
     })
+}
+
+/// The versions answered.
+pub(crate) fn versions(settings: &Settings) -> Versions {
+    let versions = settings.server.versions.iter().filter_map(Version::new);
+    versions.fold(Versions::NONE, Versions::with)
+}
+
+/// The rate limit as tables keep it.
+pub(crate) fn rate_limit(limit: &noonmark_config::RateLimit) -> server::RateLimit {
+    server::RateLimit {
+        interval: limit.interval,
+        burst: limit.burst,
+        leak: limit.leak,
+        table_size: limit.table_size,
+        ipv4_prefix: limit.ipv4_prefix,
+        ipv6_prefix: limit.ipv6_prefix,
+    }
 }
 
 /// The access rules in the form both frontends look up in.

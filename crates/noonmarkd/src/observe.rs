@@ -12,6 +12,7 @@ use noonmark_os::page::{CounterReader, StateReader};
 use noonmark_os::pulse::BEAT_EVERY;
 use noonmark_os::{clock, peer};
 use noonmark_packet::{Leap, ReferenceId};
+use noonmark_server::fast_path::{FastCounter, FastCounters};
 use noonmark_server::{CLOCK_WORDS, ClockState, Counter as NtpCounter, SMEARED};
 use noonmark_units::{Mono, Span, Timestamp, UnixTime};
 
@@ -20,8 +21,8 @@ use crate::exit::{Failure, Status};
 use crate::link::Incoming;
 use crate::memory;
 use crate::message::{
-    Certificate, Confined, Epochs, Event, Happening, Listening, Message, Part, Parts, Phase,
-    RoleState, Subject, Taken,
+    Certificate, Confined, Epochs, Event, Happening, KernelPath, Listening, Message, Part, Parts,
+    Phase, RoleState, Subject, Taken,
 };
 use crate::role::Role;
 use crate::sources::report::{REPORT_WORDS, Report};
@@ -145,6 +146,9 @@ struct Known {
     sources: Option<StateReader>,
     ntp: Option<CounterReader>,
     ke: Option<CounterReader>,
+    /// What answers in the kernel, and what it counted.
+    kernel: KernelPath,
+    fast: Option<FastCounters>,
 }
 
 impl Default for Known {
@@ -172,6 +176,8 @@ impl Default for Known {
             sources: None,
             ntp: None,
             ke: None,
+            kernel: KernelPath::default(),
+            fast: None,
         }
     }
 }
@@ -225,6 +231,14 @@ impl Known {
             }
             Message::CounterPage { role: Role::Ntp } => {
                 self.ntp = page.map(open_with(CounterReader::open)).transpose()?;
+            }
+            Message::KernelPath(kernel) => {
+                let counters = page.map(|page| FastCounters::open(page.as_fd(), kernel.lanes));
+                self.fast = counters.transpose().map_err(Failure::while_doing(
+                    Status::System,
+                    "the counters of the fast path",
+                ))?;
+                self.kernel = kernel;
             }
             Message::CounterPage { .. } => {
                 self.ke = page.map(open_with(CounterReader::open)).transpose()?;
@@ -294,9 +308,11 @@ impl Known {
                 .map(|state| Process { sandbox: self.sandbox_of(&state), ..process(&state, now) })
                 .collect(),
             tables: self.tables.iter().map(table).collect(),
+            fast_path: fast_path(&self.kernel),
             counters: Counters {
                 ntp: sums(self.ntp.as_ref(), &NtpCounter::ALL.map(NtpCounter::name)),
                 ke: sums(self.ke.as_ref(), &KeCounter::ALL.map(KeCounter::name)),
+                fast_path: self.fast.iter().flat_map(fast_sums).collect(),
             },
         }
     }
@@ -368,6 +384,23 @@ impl Known {
         };
         bequest.local_since.map(|since| status::Local { since: since.to_string(), why })
     }
+}
+
+/// The counters of the fast path by name.
+fn fast_sums(counters: &FastCounters) -> impl Iterator<Item = (&'static str, u64)> {
+    FastCounter::ALL.into_iter().map(|counter| (counter.name(), counters.get(counter)))
+}
+
+/// What answers in the kernel; nothing where nobody wants that.
+fn fast_path(kernel: &KernelPath) -> Option<status::FastPath> {
+    let reason = Some(kernel.reason.as_str()).filter(|reason| !reason.is_empty());
+    let devices = kernel.devices.iter().map(|(name, mode)| status::FastPathDevice {
+        name: name.as_str().to_owned(),
+        mode: mode.name(),
+    });
+    let devices: Vec<_> = devices.collect();
+    let is_there = reason.is_some() || !devices.is_empty();
+    is_there.then(|| status::FastPath { devices, reason: reason.map(str::to_owned) })
 }
 
 fn open_with<T, E: std::fmt::Display>(

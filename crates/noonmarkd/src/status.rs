@@ -41,6 +41,8 @@ pub struct Document {
     pub roles: Vec<Process>,
     /// What the role ntp keeps for its clients.
     pub tables: Vec<Table>,
+    /// What answers in the kernel; `null` where nobody wants that.
+    pub fast_path: Option<FastPath>,
     /// By role.
     pub counters: Counters,
 }
@@ -471,4 +473,24 @@ pub struct Counters {
     pub ntp: BTreeMap<&'static str, u64>,
     /// Connections, by the names of `noonmark_ke::Counter`.
     pub ke: BTreeMap<&'static str, u64>,
+    /// Frames for us that the kernel's program saw, by the names of `noonmark_server::fast_path::FastCounter`; empty without one.
+    pub fast_path: BTreeMap<&'static str, u64>,
+}
+
+/// What answers plain requests in the kernel.
+#[derive(Debug, Serialize)]
+pub struct FastPath {
+    /// Where it is attached.
+    pub devices: Vec<FastPathDevice>,
+    /// Why it is not as configured, if it is not.
+    pub reason: Option<String>,
+}
+
+/// A device of the fast path.
+#[derive(Debug, Serialize)]
+pub struct FastPathDevice {
+    /// Its name.
+    pub name: String,
+    /// `native`: in the driver; `generic`: behind it.
+    pub mode: &'static str,
 }

@@ -17,13 +17,14 @@ use noonmark_os::store::{DiskFolder, LockError, Store};
 use noonmark_os::{clock, pair, sealed};
 use noonmark_packet::Leap;
 use noonmark_server::CLOCK_WORDS;
+use noonmark_server::fast_path::FastClock;
 use noonmark_units::{Mono, Span};
 
 use crate::confinement::{self, Kept};
 use crate::exit::{Failure, Status};
 use crate::launcher::{PREDECESSOR_LEAVES_WITHIN, PREDECESSOR_LOOK_EVERY};
 use crate::link::{Incoming, Link, LinkError};
-use crate::message::{Answer, Event, Happening, Message, PlannedLeap, Text};
+use crate::message::{Answer, Event, FastClockRead, Happening, Message, PlannedLeap, Text};
 use crate::role::Role;
 use crate::station::{Ending, Station};
 
@@ -99,6 +100,8 @@ struct Warden {
     today: Today,
     told: Option<PlannedLeap>,
     page: StatePage,
+    /// The same for a program that answers in the kernel, with the clock it reads.
+    fast: Option<(FastClock, clock::Timescale)>,
     /// The same and more, for the next warden and for observe.
     notes: StatePage,
     sources: Option<Link>,
@@ -156,6 +159,7 @@ impl Warden {
             today,
             told: None,
             page: page(c"noonmark-clock", CLOCK_WORDS)?,
+            fast: None,
             notes: page(c"noonmark-bequest", BEQUEST_WORDS)?,
             sources: None,
             client_keys,
@@ -187,6 +191,9 @@ impl Warden {
             while let Some(Incoming { message, descriptors }) = station.poll()? {
                 match message {
                     Message::Partner => self.meet(descriptors)?,
+                    Message::FastClock(FastClockRead(timescale)) => {
+                        self.speak_to_the_kernel(&descriptors, timescale)?;
+                    }
                     message => return Err(Ending::unexpected(&message)),
                 }
             }
@@ -236,6 +243,8 @@ impl Warden {
         let seen = self.helm.as_mut().and_then(Helm::look_for_jumps);
         if seen.is_some() {
             self.served.count_anew();
+            // Who answers in the kernel may not see by itself that the clock was set.
+            self.show();
         }
         match seen.filter(|seen| seen.stepped != Span::ZERO) {
             Some(seen) => {
@@ -311,6 +320,9 @@ impl Warden {
         self.today = self.leaps.look(announced, real, clock::boot_time());
         let state = self.today.dress(self.served.state(now, self.today.announced()));
         self.page.publish(&state.to_words());
+        if let Some((fast, timescale)) = &mut self.fast {
+            fast.publish(&state, timescale.bearings());
+        }
         self.notes.publish(&self.served.bequest().to_words());
         if let Some(helm) = &mut self.helm {
             let tai_offset = self.leaps.tai_offset(real);
@@ -327,6 +339,22 @@ impl Warden {
             self.told = Some(plan);
             self.say(&Message::Leap(plan), None);
         }
+    }
+
+    /// From now on a program in the kernel is told how the clock stands.
+    fn speak_to_the_kernel(
+        &mut self,
+        descriptors: &[OwnedFd],
+        timescale: clock::Timescale,
+    ) -> Result<(), Failure> {
+        let page = descriptors.first().ok_or_else(|| {
+            Failure::new(Status::Internal, "a page of the fast path without descriptor")
+        })?;
+        let fast = FastClock::open(page.as_fd())
+            .map_err(Failure::while_doing(Status::System, "the clock of the fast path"))?;
+        self.fast = Some((fast, timescale));
+        self.show();
+        Ok(())
     }
 
     /// A new process asks the sources; whatever the one before had under way is over.

@@ -6,6 +6,8 @@ use noonmark_clock::guard::Facts;
 use noonmark_clock::leap::{Handling, LeapSecond};
 use noonmark_clock::{Adjusted, Adjustment, ClockState, Memory, NotAdjusted, Reading};
 use noonmark_nts::{CookieKey, ValidityPeriod};
+use noonmark_os::bpf::Mode;
+use noonmark_os::clock::Timescale;
 use noonmark_units::{Frequency, Mono, Span, Timestamp};
 
 use super::*;
@@ -115,6 +117,14 @@ fn samples() -> Vec<Message> {
         Message::Renew,
         Message::Bequest,
         Message::KernelLog,
+        Message::FastClock(FastClockRead(Timescale::Tai)),
+        Message::FastClock(FastClockRead(Timescale::Monotonic)),
+        Message::KernelPath(KernelPath::default()),
+        Message::KernelPath(KernelPath {
+            lanes: 128,
+            devices: vec![(Text::new("eth0"), Mode::Native), (Text::new("eth1"), Mode::Generic)],
+            reason: Text::new("eth2: there is no such device"),
+        }),
         planned(None),
         planned(Some(true)),
         planned(Some(false)),
@@ -183,7 +193,7 @@ fn every_kind_is_read_as_it_was_written() {
         assert_eq!((again.kind(), again.name()), (message.kind(), message.name()));
         kinds.insert(message.kind());
     }
-    assert_eq!(kinds, (1..=32).collect(), "a sample of every kind");
+    assert_eq!(kinds, (1..=34).collect(), "a sample of every kind");
 }
 
 #[test]
