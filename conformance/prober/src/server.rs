@@ -114,6 +114,8 @@ pub fn run(
             .into_iter()
             .map(|probe| {
                 threads.spawn(move || {
+                    // A server that serves one after the other lets each of these wait for the others.
+                    let manner = Manner { patience: manner.patience * 4, ..manner };
                     let mut bench = Bench::new(target, manner, paces);
                     let finding = judge(probe, &mut bench, reach, began + limit);
                     (finding, bench.wire)

@@ -28,7 +28,7 @@ pub struct Manner {
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { deep: false, rate: 50.0, ke_rate: 20.0, patience: Duration::from_secs(1) }
+        Self { deep: false, rate: 100.0, ke_rate: 40.0, patience: Duration::from_secs(1) }
     }
 }
 

@@ -77,10 +77,6 @@ fn odd_lengths(bench: &mut Bench<'_>) -> Judgement {
             format!("one that claims {claimed}, then an identifier"),
         ));
     }
-    requests.push((
-        plain_with(&claiming(UNKNOWN, 28, &[0x55; 28])),
-        "a length that leaves out the header".to_owned(),
-    ));
     all_silent(bench, &requests)?;
     Ok(format!("{} requests with impossible lengths got silence", requests.len()))
 }

@@ -134,25 +134,33 @@ fn most_placeholders(session: &Session) -> usize {
     (room / (session.cookie.len() + 4)).min(7)
 }
 
-/// Answers to 0 to 7 placeholders, open.
-fn full_answers(
-    bench: &mut Bench<'_>,
-) -> Result<Vec<(usize, usize, Answer, crate::octets::Protected)>, Objection> {
-    let mut found = Vec::new();
+/// An answer to some placeholders: how many, the request's length, the answer, and the same open.
+type Full = (usize, usize, Answer, crate::octets::Protected);
+
+/// Answers to 0 to 7 placeholders; and the shortest request that is too long for the server, if any below 1232 octets is.
+fn full_answers(bench: &mut Bench<'_>) -> Result<(Vec<Full>, Option<usize>), Objection> {
+    let (mut found, mut too_long) = (Vec::new(), None);
     for session in bench.sessions()? {
         for placeholders in 0..=most_placeholders(&session) {
             let request = session.request(placeholders);
-            let answer =
-                bench.nts_time(&session, &request, &format!("{placeholders} placeholders"))?;
+            let meaning = format!("{placeholders} placeholders");
+            // What fits into any link (1280 octets less headers) must be taken up to 1024; where more ends is the server's choice.
+            if request.len() > 1024 && bench.ask_nts(&session, &request, &meaning)?.is_none() {
+                bench.nts_control(&session)?;
+                too_long =
+                    Some(too_long.map_or(request.len(), |len: usize| len.min(request.len())));
+                break;
+            }
+            let answer = bench.nts_time(&session, &request, &meaning)?;
             let open = session.open(&answer)?;
             found.push((placeholders, request.len(), answer, open));
         }
     }
-    Ok(found)
+    Ok((found, too_long))
 }
 
 fn cookies(bench: &mut Bench<'_>) -> Judgement {
-    let answers = full_answers(bench)?;
+    let (answers, _) = full_answers(bench)?;
     for (placeholders, _, _, open) in &answers {
         let inside = open.inner.iter().filter(|field| field.kind == COOKIE).count();
         let all = open.all(COOKIE).len();
@@ -167,7 +175,7 @@ fn cookies(bench: &mut Bench<'_>) -> Judgement {
 }
 
 fn cookie_count(bench: &mut Bench<'_>) -> Judgement {
-    let answers = full_answers(bench)?;
+    let (answers, too_long) = full_answers(bench)?;
     let mut fewer = Vec::new();
     for (placeholders, _, _, open) in &answers {
         let cookies = open.all(COOKIE).len();
@@ -176,6 +184,11 @@ fn cookie_count(bench: &mut Bench<'_>) -> Judgement {
         }
     }
     match &fewer[..] {
+        [] if too_long.is_some() => Err(Objection::deviates(format!(
+            "{} answers have as many cookies as they should; requests of {} octets get silence",
+            answers.len(),
+            too_long.unwrap_or_default()
+        ))),
         [] => Ok(format!("{} answers have a cookie and one for each placeholder", answers.len())),
         // ntpd-rs fills answers of seven cookies at most.
         [one] if answers.len() >= 8 && one == "7 for 7" => Err(Objection::deviates(
@@ -186,7 +199,7 @@ fn cookie_count(bench: &mut Bench<'_>) -> Judgement {
 }
 
 fn same_length(bench: &mut Bench<'_>) -> Judgement {
-    let answers = full_answers(bench)?;
+    let (answers, _) = full_answers(bench)?;
     let mut padded = 0;
     for (placeholders, asked, answer, open) in &answers {
         let cookies = open.all(COOKIE).len();
@@ -340,15 +353,19 @@ fn changed_bits(bench: &mut Bench<'_>) -> Judgement {
     let mut count = 0;
     for session in bench.sessions()? {
         let request = session.request(0);
-        // All bits, or one of each octet of the header and of every fourth octet behind it.
+        // Type and length of the authenticator are not covered by it: with another type it is another field, and no NTS.
+        let head = request.len() - (24 + session.keys.cipher.nonce_len());
+        let is_covered = |bit: &usize| !(head..head + 4).contains(&(bit / 8));
+        // All bits, or one of each octet of the header and of every third octet behind it.
         let bits: Vec<usize> = if bench.manner.deep {
             (0..request.len() * 8).collect()
         } else {
-            let covered = (0..48).chain((48..request.len()).step_by(4));
+            let covered = (0..48).chain((48..request.len()).step_by(3));
             covered.map(|octet| octet * 8 + octet % 8).collect()
         };
         let requests: Vec<_> = bits
             .into_iter()
+            .filter(is_covered)
             .map(|bit| {
                 let mut changed = request.clone();
                 changed[bit / 8] ^= 0x80 >> (bit % 8);
