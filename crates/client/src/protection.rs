@@ -120,8 +120,9 @@ impl Protection {
     /// Whether the first time under new keys contradicts the certificates that vouched for them (RFC 8915 §8.5).
     pub(crate) fn contradicts(&self, time: Timestamp) -> bool {
         self.keyed.as_ref().and_then(|keyed| keyed.period).is_some_and(|period| {
-            let time = time.unix_near(period.not_after);
-            !(period.not_before..=period.not_after).contains(&time)
+            // Near either end: what is valid for longer than 68 years has its end further away than an era can tell.
+            let ends = [period.not_before, period.not_after].map(|end| time.unix_near(end));
+            !ends.iter().any(|time| (period.not_before..=period.not_after).contains(time))
         })
     }
 

@@ -418,7 +418,9 @@ fn restart(lab: &mut Lab) -> Result<(), Failure> {
 }
 
 fn certificate(lab: &mut Lab) -> Result<(), Failure> {
-    for (from, to, is_good) in [(2020, 2040, true), (2020, 2026, false), (2030, 2040, false)] {
+    for (from, to, is_good) in
+        [(2020, 2040, true), (2020, 2099, true), (2020, 2026, false), (2030, 2040, false)]
+    {
         let mut params = rcgen::CertificateParams::new(["nts.example".to_owned()])
             .map_err(|error| error.to_string())?;
         params.not_before = rcgen::date_time_ymd(from, 1, 1);
