@@ -3,7 +3,7 @@
 //! Two halves, as in the RFC. **Key establishment** (§4): [`KeServer`] and [`KeClient`] are one TLS 1.3 session each,
 //! driven without I/O: octets come in by `read_tls`, go out by `write_tls`, and `process` does the rest. Their messages are
 //! [`KeRequest`] and [`KeResponse`], made of [`Record`]s; every rule a peer can break is a [`Violation`]. **NTP under
-//! NTS** (§5): [`write_request`] and [`open_answer`] for a client; for a server, stages over a batch: [`classify`],
+//! NTS** (§5): [`write_request`] and [`open_answer`] for a client; for a server, stages over a batch: [`classify`] (or [`classify_fields`]),
 //! [`CookieKeys::open_many`], [`open_requests`], [`AnswerPlan::lay_out`], [`CookieIssuer::seal_many`], the header, and
 //! [`seal_answers`] ([`open_request`] and [`write_answer`] do the same for one datagram). [`KeyRing`] makes the cookie
 //! keys and belongs to whoever owns the durable store.
@@ -68,7 +68,7 @@ pub use record::{
 pub use request::{
     MAX_COOKIE_LEN, MAX_COOKIES, MAX_PACKET_LEN, Request, RequestFault, RequestFields,
     RequestViolation, SHORTEST_REQUEST_LEN, UNIQUE_LEN, UniqueIdentifier, Verification, classify,
-    open_request, open_requests, placeholders_that_fit, write_request,
+    classify_fields, open_request, open_requests, placeholders_that_fit, write_request,
 };
 pub use tls::{
     ALPN, ClientTls, EXPORTER_LABEL, ServerTls, TlsError, TrustRoots, VerificationTime,

@@ -1,8 +1,8 @@
 use core::fmt;
 
 use noonmark_packet::{
-    DecodeError, EncodeError, Field, FieldKind, HEADER_LEN, Header, Mode, Packet, PacketWriter,
-    walk_encrypted,
+    DecodeError, EncodeError, Field, FieldKind, Fields, HEADER_LEN, Header, Mode, Packet,
+    PacketWriter, walk_encrypted,
 };
 use noonmark_siv::Keyed;
 
@@ -240,8 +240,16 @@ pub fn classify(packet: &Packet<'_>) -> Result<Request, RequestViolation> {
     if packet.mode() != Mode::Client {
         return Err(RequestViolation::Mode(packet.mode()));
     }
+    classify_fields(packet.contents()?.fields)
+}
+
+/// [`classify`] for who has read the framing already: the fields of a packet of mode 3.
+///
+/// # Errors
+/// [`RequestViolation`]: the packet deserves no answer.
+pub fn classify_fields(fields: Fields<'_>) -> Result<Request, RequestViolation> {
     let mut found = Found::default();
-    for field in packet.contents()?.fields {
+    for field in fields {
         found.take(field)?;
     }
     let unique = match found.unique {
@@ -266,10 +274,7 @@ pub fn classify(packet: &Packet<'_>) -> Result<Request, RequestViolation> {
     };
     let placeholders = match found.any_placeholder {
         true => {
-            let before = packet
-                .contents()?
-                .fields
-                .take_while(|field| field.at < usize::from(authenticator.at));
+            let before = fields.take_while(|field| field.at < usize::from(authenticator.at));
             before.filter(is_honoured).take(MAX_COOKIES).count()
         }
         false => 0,

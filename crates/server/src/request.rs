@@ -1,6 +1,6 @@
 //! What a datagram asks for, found out without any key: the first stage.
 
-use noonmark_nts::{RequestFields, RequestViolation, UniqueIdentifier, classify};
+use noonmark_nts::{RequestFields, RequestViolation, UniqueIdentifier, classify_fields};
 use noonmark_packet::{DecodeError, HEADER_LEN, Mode, Packet, Trailer, Version};
 
 use crate::handover::Handover;
@@ -77,7 +77,7 @@ impl Request {
             Trailer::Mac(_) => return Err(Counter::DroppedMac),
             Trailer::CryptoNak => return Err(Counter::DroppedCryptoNak),
         }
-        match classify(&packet) {
+        match classify_fields(contents.fields) {
             Ok(noonmark_nts::Request::Plain { unique }) => Ok(Self::Plain(unique)),
             Ok(noonmark_nts::Request::Protected(fields)) => Ok(Self::Nts(fields)),
             Err(violation) => Err(refusal(violation)),

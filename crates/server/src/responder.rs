@@ -134,14 +134,19 @@ impl Responder {
         now: Mono,
     ) {
         let slots = batch.slots_mut();
-        self.classify(slots, now);
-        self.open_cookies(slots);
-        if self.pressure.is_on() {
-            self.shed_unproven(slots, now);
+        let is_protected = self.classify(slots, now);
+        // Where nothing is to be encrypted, not even the room for it is made ready.
+        if is_protected {
+            self.open_cookies(slots);
+            if self.pressure.is_on() {
+                self.shed_unproven(slots, now);
+            }
+            self.verify_tags(slots, now);
         }
-        self.verify_tags(slots, now);
         let (work, chosen) = self.write(slots, state, clock, now);
-        self.seal(slots);
+        if is_protected {
+            self.seal(slots);
+        }
         self.ready_at = clock.now();
         self.lead.learn_seal(work, chosen, self.ready_at);
     }
@@ -163,18 +168,21 @@ impl Responder {
         }
     }
 
-    /// Stage 1: what each datagram asks for, and whether its sender may ask. Needs no key.
-    fn classify(&mut self, slots: &[Slot], now: Mono) {
+    /// Stage 1: what each datagram asks for, and whether its sender may ask. Needs no key. Whether any is under NTS.
+    fn classify(&mut self, slots: &[Slot], now: Mono) -> bool {
         self.counters.add(Counter::Received, slots.len() as u64);
         let is_pressed = self.pressure.is_on();
+        let mut is_protected = false;
         for (place, slot) in slots.iter().enumerate() {
             let plan =
                 if is_pressed { self.plan_under_pressure(slot, now) } else { self.plan(slot, now) };
             let plan = plan.unwrap_or_else(|reason| self.silence(reason));
+            is_protected |= matches!(plan, Plan::Unproven { .. });
             if let Some(desk) = self.desks.get_mut(place) {
                 desk.plan = plan;
             }
         }
+        is_protected
     }
 
     /// In overload what is too short to prove anything, or turns out to prove nothing, is left out but for a share. On most nothing has been
