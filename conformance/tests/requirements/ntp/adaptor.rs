@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use noonmark_nts::CookieKeys;
 use noonmark_server::Envelope;
-use noonmark_units::UnixTime;
+use noonmark_units::{Span, Timestamp, UnixTime};
 
 use super::fault::Fault;
 use super::octets::{
     AUTHENTICATOR, Answer, COMPLEMENT, COOKIE, Cipher, Draft, EXPERIMENTAL, Field, Keys,
     PLACEHOLDER, UNIQUE, UNKNOWN, cut,
 };
+use super::past::{Asked, Past};
 
 /// A faulty server's other half.
 pub struct Adaptor {
@@ -29,6 +30,7 @@ pub struct Adaptor {
     clients: HashSet<IpAddr>,
     limited: HashMap<IpAddr, u32>,
     cookies_made: u64,
+    past: Past,
 }
 
 impl Adaptor {
@@ -42,6 +44,7 @@ impl Adaptor {
             clients: HashSet::new(),
             limited: HashMap::new(),
             cookies_made: 0,
+            past: Past::default(),
         }
     }
 
@@ -67,6 +70,24 @@ impl Adaptor {
     pub fn before(&mut self, request: &mut Vec<u8>, envelope: &mut Envelope) {
         self.before_framing(request, envelope);
         self.before_nts(request);
+        self.before_stamps(request, envelope);
+    }
+
+    fn before_stamps(&self, request: &mut [u8], envelope: &Envelope) {
+        let Some(asked) = Asked::read(request, envelope.peer.port()) else { return };
+        if has(request, AUTHENTICATOR) {
+            return;
+        }
+        let given = self.past.before(self.fault, asked);
+        set_time(request, ORIGIN, given.origin);
+        set_time(request, RECEIVE, given.receive);
+    }
+
+    /// When the kernel says that an answer left.
+    pub fn before_departure(&self, left: &mut Timestamp) {
+        if self.fault == Fault::TellsTooEarly {
+            *left = *left - Span::from_nanos(10_000);
+        }
     }
 
     fn before_framing(&self, request: &mut Vec<u8>, envelope: &mut Envelope) {
@@ -170,6 +191,9 @@ impl Adaptor {
                     draft.header[0] = 4 << 3 | 3;
                 }
             }),
+            Fault::BasicUnderNts => self.reseal_request(request, |draft, _| {
+                set_time(&mut draft.header, ORIGIN, 0);
+            }),
             Fault::PassesSecondCookie => self.reseal_request(request, |draft, _| {
                 let mut seen = 0;
                 draft.clear.retain(|field| {
@@ -204,15 +228,18 @@ impl Adaptor {
             return None;
         }
         let answer = self.change_header(request, answer);
+        let answer = self.change_stamps(request, envelope, answer);
         let answer = self.change_kiss(request, answer);
         let answer = self.change_nts(request, answer);
         Some(self.append(request, answer))
     }
 
     fn remember(&mut self, request: &[u8], client: IpAddr) {
+        let names_an_answer = Asked::read(request, 0).is_some_and(Asked::names_an_answer);
         let is_kept = match self.fault {
             Fault::RemembersReplays => request == self.last && has(request, AUTHENTICATOR),
-            Fault::RemembersClients => self.clients.insert(client),
+            Fault::RemembersClients => !names_an_answer && self.clients.insert(client),
+            Fault::KeepsEveryTime => names_an_answer,
             _ => false,
         };
         if is_kept {
@@ -286,7 +313,10 @@ impl Adaptor {
             Fault::SaysVersion4 => header[0] = version(4, header[0]),
             Fault::RoundsOrigin if read.is_time() => header[30..32].fill(0),
             // A multiple of 2^-10 s, so that what is below the precision stays as it is.
-            Fault::ReceivesEarly => set_time(&mut header, RECEIVE, receive.wrapping_sub(10 << 22)),
+            // Who names an answer names its receive stamp, and would have to name this one.
+            Fault::ReceivesEarly if time_at(request, ORIGIN) == 0 => {
+                set_time(&mut header, RECEIVE, receive.wrapping_sub(10 << 22));
+            }
             Fault::SaysMode2 => header[0] = header[0] & 0xf8 | 2,
             Fault::ClampsPoll => header[2] = read.poll().clamp(4, 17).cast_unsigned(),
             Fault::SaysStratum16 if read.stratum() == 0 && read.kiss().is_none() => header[1] = 16,
@@ -308,7 +338,10 @@ impl Adaptor {
                 set_time(&mut header, TRANSMIT, transmit & !0x3f_ffff);
             }
             Fault::ReceivesAtZero if receive == 1 => set_time(&mut header, RECEIVE, 0),
-            Fault::ComparesCounts => set_time(&mut header, TRANSMIT, transmit.max(receive)),
+            // In an interleaved answer transmit is of the answer before, so it is the earlier one.
+            Fault::ComparesCounts if transmit.wrapping_sub(receive) >> 63 == 0 => {
+                set_time(&mut header, TRANSMIT, transmit.max(receive));
+            }
             Fault::SetAtZero if read.reference_time() == 1 => set_time(&mut header, REFERENCE, 0),
             Fault::WrapsIn2038 if (YEAR_2038..YEAR_2038 + 4096).contains(&(transmit >> 32)) => {
                 set_time(&mut header, TRANSMIT, transmit ^ 1 << 63);
@@ -321,6 +354,25 @@ impl Adaptor {
         let sealed =
             self.reseal_answer(request, &answer, |draft, _| draft.header.clone_from(&header));
         sealed.unwrap_or_else(|| [&header, &answer[48..]].concat())
+    }
+
+    fn change_stamps(
+        &mut self,
+        request: &[u8],
+        envelope: &Envelope,
+        mut answer: Vec<u8>,
+    ) -> Vec<u8> {
+        let read = Answer::read(&answer);
+        if let Some(asked) = Asked::read(request, envelope.peer.port())
+            && read.is_time()
+            && !read.is_nts()
+        {
+            let stamps = self.past.after(self.fault, asked, &read);
+            for (at, stamp) in [ORIGIN, RECEIVE, TRANSMIT, REFERENCE].into_iter().zip(stamps) {
+                set_time(&mut answer, at, stamp);
+            }
+        }
+        answer
     }
 
     fn change_kiss(&self, request: &[u8], mut answer: Vec<u8>) -> Vec<u8> {

@@ -98,4 +98,14 @@ faults! {
     "ER-05" WrapsIn2038 "after 2038-01-19 time is 68 years off";
     "ER-06" EpochsIn32Bits "epochs are counted from 32 bits of seconds";
     "ER-08" ChokesOnExponents "equal exponents of 64 and more are not answered";
+    "IL-01" EqualStamps "a transmit stamp just after receive is equal to it";
+    "IL-02" AnswersEqualStamps "a request with two equal stamps is answered interleaved";
+    "IL-03" TellsTooEarly "the time told is ten microseconds before the answer left";
+    "IL-04" ServesTwice "an answer is told of again";
+    "IL-05" InterleavesZero "origin zero beside a receive stamp is answered interleaved";
+    "IL-06" KeepsEveryTime "something is kept of every answer that may be asked for";
+    "IL-07" KeyedByPort "a client with another port is another client";
+    "IL-08" RepeatsStamps "a clock that stands still gives one receive stamp to all";
+    "IL-14" LeaksReceive "the reference time is the receive stamp";
+    "IL-16" BasicUnderNts "NTS requests are answered in basic mode only";
 }

@@ -39,6 +39,8 @@ pub struct NtpLab {
     /// How long before `time` each request was received.
     pub age: Span,
     pub mono: Mono,
+    /// When the last answer left, if the server wanted to hear that.
+    pub left: Option<Timestamp>,
     /// The keys of the cookies, which key establishment has too.
     pub keys: Arc<CookieKeys>,
     adaptor: Option<Adaptor>,
@@ -88,6 +90,7 @@ impl NtpLab {
             tick: Span::from_nanos(100),
             age: Span::from_nanos(20_000),
             mono: Mono(1_000_000_000_000),
+            left: None,
             keys,
             adaptor,
             responder,
@@ -131,6 +134,7 @@ impl NtpLab {
         };
         self.responder.respond(&mut self.batch, &self.state, &mut clock, self.mono);
         self.time = time;
+        self.send();
         let mut answer =
             self.batch.slots().first().and_then(|slot| slot.answer()).map(<[u8]>::to_vec);
         let limited = self.count(Counter::DroppedLimited) > dropped;
@@ -138,6 +142,19 @@ impl NtpLab {
             answer = adaptor.after(request, &envelope, answer, limited);
         }
         answer.as_deref().map(Answer::read)
+    }
+
+    /// What the kernel says of the answer, when that is awaited: it left a little later than it was ready.
+    fn send(&mut self) {
+        let Some(awaited) = self.batch.slots().first().and_then(|slot| slot.awaited()) else {
+            return;
+        };
+        let mut left = self.time + Span::from_nanos(25_001);
+        self.left = Some(left);
+        if let Some(adaptor) = &self.adaptor {
+            adaptor.before_departure(&mut left);
+        }
+        self.responder.departed(awaited, left, &self.state, self.mono);
     }
 
     pub fn envelope(&self, peer: &str) -> Envelope {

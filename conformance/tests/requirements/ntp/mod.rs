@@ -5,12 +5,14 @@ mod cookies;
 mod era;
 mod fault;
 mod fields;
+mod interleaved;
 mod kiss;
 mod lab;
 mod leap;
 mod memory;
 mod nts;
 mod octets;
+mod past;
 mod socket;
 mod wire;
 
@@ -29,6 +31,7 @@ pub const CHECKS: &[&[Check<Lab>]] = &[
     kiss::CHECKS,
     era::CHECKS,
     leap::CHECKS,
+    interleaved::CHECKS,
 ];
 
 /// The faults.
