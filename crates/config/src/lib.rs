@@ -21,7 +21,9 @@
 //! [`examine`] goes on to what is in the files: whether certificate and key belong together, whether
 //! the certificate is in its time, whether authorities can be read, whether the list of leap seconds is one.
 //!
-//! Deliberately absent: includes, variables and any second file format; understanding certificates
+//! [`import`] makes a configuration of ours from one of ntpd, NTPsec, chrony or ntpd-rs.
+//!
+//! Deliberately absent: includes, variables and any second file format of our own; understanding certificates
 //! (`noonmark-nts` does); resolving names; and any knowledge of what the settings are used for.
 
 mod certificate;
@@ -30,6 +32,7 @@ mod daemon;
 mod examination;
 mod fast_path;
 mod files;
+pub mod import;
 mod keys;
 mod leap_list;
 mod manual;

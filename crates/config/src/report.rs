@@ -161,7 +161,7 @@ impl Serialize for Report {
 }
 
 /// A file name or a message may hold anything; a terminal gets no control characters from us.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escaped = c.is_control();
