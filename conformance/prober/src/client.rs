@@ -29,6 +29,7 @@ pub mod unprobed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::clause::{Clause, Look, Side, Way};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub only: Vec<String>,
     /// How long the client is waited for at each address.
     pub patience: Duration,
+    /// How many times longer than usual a script may take, for clients that ask seldom.
+    pub slowness: f64,
     /// How long a second of an RFC is: 1 s, and less only for clients made to be judged quickly.
     pub second: Duration,
 }
@@ -74,6 +77,7 @@ impl Settings {
             domain: None,
             only: Vec::new(),
             patience: Duration::from_secs(60),
+            slowness: 1.0,
             second: Duration::from_secs(1),
         }
     }
@@ -108,6 +112,7 @@ pub struct Run {
     authority: Authority,
     posts: Vec<Post>,
     store: Store,
+    began: SystemTime,
 }
 
 /// The outcome of a run, and what went over the wire for it.
@@ -145,7 +150,7 @@ impl Run {
             Post::open(number, script, (address, name), ports, settings.second, &authority)
         });
         let posts = posts.collect::<Result<Vec<Post>, String>>()?;
-        Ok(Self { settings, authority, posts, store: Store::default() })
+        Ok(Self { settings, authority, posts, store: Store::default(), began: SystemTime::now() })
     }
 
     /// The certificate of the authority that the client has to trust, PEM.
@@ -160,33 +165,37 @@ impl Run {
         &self.posts
     }
 
-    /// Plays all scripts until each is over, or `stop` says so, and judges. `target` names what is judged.
-    #[must_use]
+    /// Plays the scripts of these posts until each is over, or `stop` says so.
     pub fn play(
-        self,
-        target: &str,
+        &self,
+        posts: Range<usize>,
         stop: impl Fn() -> bool,
         mut tell: impl FnMut(News<'_>),
-    ) -> Outcome {
-        let (began, began_at) = (Instant::now(), SystemTime::now());
+    ) {
+        let posts = self.posts.get(posts).unwrap_or_default();
         std::thread::scope(|threads| {
-            for post in &self.posts {
+            for post in posts {
                 threads.spawn(|| post.play(&self.store));
             }
-            self.watch(began, &stop, &mut tell);
+            self.watch(posts, &stop, &mut tell);
         });
+    }
+
+    /// Judges all that was seen. `target` names what is judged.
+    #[must_use]
+    pub fn judge(self, target: &str) -> Outcome {
         let logs: Vec<Log> = self.posts.iter().map(|post| post.log().clone()).collect();
-        let say = self.judge(&logs);
+        let say = self.verdicts(&logs);
         let began_s =
-            began_at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let took_s = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+            self.began.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let took = self.began.elapsed().unwrap_or_default();
         let report = Report {
             format: 1,
             prober: env!("CARGO_PKG_VERSION").to_owned(),
             side: Side::Client,
             target: target.to_owned(),
             began_s,
-            took_s,
+            took_s: (took.as_secs_f64() * 1000.0).round() / 1000.0,
             clauses: self.findings(&say, &logs),
             not_probed: if self.settings.only.is_empty() { not_probed() } else { Vec::new() },
         };
@@ -197,24 +206,25 @@ impl Run {
     }
 
     /// Ends each script when it has seen enough or its time is over.
-    fn watch(&self, began: Instant, stop: &impl Fn() -> bool, tell: &mut impl FnMut(News<'_>)) {
+    fn watch(&self, posts: &[Post], stop: &impl Fn() -> bool, tell: &mut impl FnMut(News<'_>)) {
+        let began = Instant::now();
         let mut seen = BTreeSet::new();
-        while self.posts.iter().any(|post| !post.is_over()) {
+        while posts.iter().any(|post| !post.is_over()) {
             std::thread::sleep(self.settings.second.min(Duration::from_millis(100)));
             let honest = self.honest();
             let is_stopped = stop();
-            for post in self.posts.iter().filter(|post| !post.is_over()) {
+            for post in posts.iter().filter(|post| !post.is_over()) {
                 let log = post.log().clone();
                 let view = post.view(&log, honest);
                 let has_come = log.began().is_some();
                 if has_come && seen.insert(post.number) {
                     tell(News::Began(post.script));
                 }
-                let waited = began.elapsed() > self.settings.patience;
                 let is_over = if has_come {
-                    (post.script.is_over)(&view) || view.age_s() > f64::from(post.script.limit_s)
+                    let limit = f64::from(post.script.limit_s) * self.settings.slowness;
+                    (post.script.is_over)(&view) || view.age_s() > limit
                 } else {
-                    waited
+                    began.elapsed() > self.settings.patience
                 };
                 if is_over || is_stopped {
                     post.end();
@@ -232,7 +242,7 @@ impl Run {
         Some(first.at.saturating_duration_since(log.answered()?))
     }
 
-    fn judge(&self, logs: &[Log]) -> Say {
+    fn verdicts(&self, logs: &[Log]) -> Say {
         let mut say = Say::default();
         let honest = self.honest();
         for (post, log) in self.posts.iter().zip(logs) {

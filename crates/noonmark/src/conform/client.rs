@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -45,6 +46,12 @@ pub struct ClientArguments {
     /// Seconds to wait for the client to come, 0.01 to 3600
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
     pub patience: Duration,
+    /// How many times longer than usual a script may take, 1 to 100, for clients that ask seldom
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = parse_slowness)]
+    pub slowness: f64,
+    /// Play only so many scripts at once, and start the client anew for the next ones
+    #[arg(long, value_name = "NUMBER", requires = "run", value_parser = clap::value_parser!(u16).range(1..))]
+    pub at_once: Option<u16>,
     /// What the client is called in the report
     #[arg(long, value_name = "NAME", default_value = "client")]
     pub name: String,
@@ -63,6 +70,15 @@ pub struct ClientArguments {
     /// Print one JSON object with all evidence (docs/json.md)
     #[arg(long)]
     pub json: bool,
+}
+
+fn parse_slowness(text: &str) -> Result<f64, String> {
+    let slowness: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (1.0..=100.0).contains(&slowness) {
+        Ok(slowness)
+    } else {
+        Err("between 1 and 100".to_owned())
+    }
 }
 
 /// The exit status, for the help.
@@ -101,6 +117,7 @@ fn settings(arguments: &ClientArguments) -> Settings {
         domain: arguments.domain.clone(),
         only: arguments.only.clone(),
         patience: arguments.patience,
+        slowness: arguments.slowness,
         ..Settings::new(arguments.listen)
     }
 }
@@ -140,28 +157,35 @@ fn is_private(address: IpAddr) -> bool {
 
 fn play(arguments: &ClientArguments, settings: Settings) -> Result<Verdict, String> {
     let run = Run::open(settings)?;
-    write_lines(arguments, &run)?;
     let stop = interrupted()?;
-    let client = arguments.run.as_deref().map(Client::start).transpose()?.map(RefCell::new);
-    let is_over = || {
-        let ended = client.as_ref().and_then(|client| client.borrow_mut().ended());
-        if let Some(how) = ended {
-            complain(format_args!("the client under test has ended: {how}"));
-            stop.store(true, Ordering::Relaxed);
-        }
-        stop.load(Ordering::Relaxed)
-    };
-    let (mut open, all) = (0, run.posts().len());
-    let outcome = run.play(&arguments.name, is_over, |news| match news {
-        News::Began(script) => say(format_args!("noonmark: the client came to `{}`", script.name)),
-        News::Ended(_) => {
-            open += 1;
-            if open % 10 == 0 || open == all {
-                say(format_args!("noonmark: {open} of {all} scripts are over"));
+    let all = run.posts().len();
+    let at_once = arguments.at_once.map_or(all, usize::from);
+    let mut done = 0;
+    for first in (0..all).step_by(at_once) {
+        let round = first..all.min(first + at_once);
+        write_lines(arguments, &run, round.clone())?;
+        let client = arguments.run.as_deref().map(Client::start).transpose()?.map(RefCell::new);
+        let is_over = || {
+            let ended = client.as_ref().and_then(|client| client.borrow_mut().ended());
+            if let Some(how) = ended {
+                complain(format_args!("the client under test has ended: {how}"));
+                stop.store(true, Ordering::Relaxed);
             }
-        }
-    });
-    drop(client);
+            stop.load(Ordering::Relaxed)
+        };
+        run.play(round, is_over, |news| match news {
+            News::Began(script) => {
+                say(format_args!("noonmark: the client came to `{}`", script.name));
+            }
+            News::Ended(_) => {
+                done += 1;
+                if done % 10 == 0 || done == all {
+                    say(format_args!("noonmark: {done} of {all} scripts are over"));
+                }
+            }
+        });
+    }
+    let outcome = run.judge(&arguments.name);
     let report = outcome.report;
     let mut verdict = verdict_of(&report);
     if let Some(file) = &arguments.pcap {
@@ -179,7 +203,8 @@ fn play(arguments: &ClientArguments, settings: Settings) -> Result<Verdict, Stri
 }
 
 /// Writes the authority and the lines for each client, and says where.
-fn write_lines(arguments: &ClientArguments, run: &Run) -> Result<(), String> {
+fn write_lines(arguments: &ClientArguments, run: &Run, round: Range<usize>) -> Result<(), String> {
+    let posts = run.posts().get(round).unwrap_or_default();
     let folder = std::path::absolute(&arguments.folder)
         .map_err(|error| format!("{}: {error}", arguments.folder.display()))?;
     let write = |name: &str, text: &str| {
@@ -192,10 +217,10 @@ fn write_lines(arguments: &ClientArguments, run: &Run) -> Result<(), String> {
     say(format_args!(
         "the client has to trust {} and to ask {} servers; the lines for",
         ca.display(),
-        run.posts().len()
+        posts.len()
     ));
     for program in Program::ALL {
-        let path = write(program.file(), &lines(program, run.posts(), &ca))?;
+        let path = write(program.file(), &lines(program, posts, &ca))?;
         say(format_args!(
             "  {:22} are in {}; {}",
             program.name(),
@@ -204,8 +229,7 @@ fn write_lines(arguments: &ClientArguments, run: &Run) -> Result<(), String> {
         ));
     }
     if arguments.domain.is_some() {
-        let hosts: String = run
-            .posts()
+        let hosts: String = posts
             .iter()
             .filter_map(|post| Some(format!("{} {}\n", post.address, post.name.as_ref()?)))
             .collect();

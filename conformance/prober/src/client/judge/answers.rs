@@ -22,7 +22,12 @@ fn takes_none_of(list: &'static [Forgery], view: &View<'_>, say: &mut Say) {
         let is_kiss = std::ptr::eq(list, KISSES);
         for id in forgery.clauses {
             if bad {
-                say.fail(id, format!("{name}: a cookie that came with it was used"));
+                say.fail(
+                    id,
+                    format!(
+                        "{name}: a cookie that came with it was used, so it was not dropped whole"
+                    ),
+                );
             } else if open.len() <= number {
                 say.unclear(id, format!("{name}: the client did not ask that often"));
             } else if open.len() == number + 1 {

@@ -15,18 +15,18 @@ pub(in crate::client) fn is_patient(view: &View<'_>, say: &mut Say) {
     // The first may be repeated soon; RFC 8915 §4.2 begins with 10 s, and chrony with 2.
     let is_limited = gaps.iter().all(|gap| *gap >= 1.5) && gaps.len() <= 6;
     say.check("NC-24", is_limited, says.clone(), says.clone());
-    let open = view
-        .log
-        .sessions
-        .last()
-        .map(|last| view.seconds(view.now.saturating_duration_since(last.at)));
-    let grows = gaps.windows(2).all(|pair| pair[1] >= pair[0] * 0.95);
-    match (gaps.len(), open) {
-        (0, Some(open)) if open > 40.0 => {
-            say.pass("KE-72", format!("{says}, and not again in {open:.0} s"));
-        }
-        (0 | 1, _) => say.unclear("KE-72", format!("{says}: too few to compare")),
-        _ => say.check("KE-72", grows, says.clone(), says),
+    // RFC 8915 §4.2: after 10, 15 and 22.5 s. Who begins anew after each success comes again every 10 s.
+    let mut at = 0.0;
+    let late = gaps.iter().zip([10.0, 25.0, 47.5]).all(|(gap, due)| {
+        at += gap;
+        at >= 0.95 * due
+    });
+    let grows = gaps.len() > 1 && gaps.windows(2).all(|pair| pair[1] >= pair[0] * 0.95);
+    let age = view.age_s();
+    match gaps.len() {
+        _ if age < 25.0 => say.unclear("KE-72", format!("{says}, in only {age:.0} s")),
+        0 | 1 if !late => say.unclear("KE-72", format!("{says}: too few to compare")),
+        _ => say.check("KE-72", late || grows, format!("{says}, in {age:.0} s"), says),
     }
 }
 
