@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use noonmark_client::Family;
+use noonmark_config::import::Dialect;
 use noonmark_nts::Aead;
 
 use crate::Verdict;
 use crate::conform::arguments::ConformArguments;
 use crate::decode::DecodeArguments;
 
-/// Asks NTP and NTS servers, checks configurations, reads the state of noonmarkd. Sets nothing.
+/// Asks NTP and NTS servers, checks and imports configurations, reads the state of noonmarkd. Sets nothing.
 #[derive(Debug, Parser)]
 #[command(name = "noonmark", version, after_help = EXIT_STATUS, disable_help_subcommand = true)]
 pub struct Arguments {
@@ -28,6 +29,9 @@ pub enum Command {
     Query(QueryArguments),
     /// Check a configuration, or show the defaults
     Config(ConfigArguments),
+    /// Make a configuration from that of ntpd, NTPsec, chrony or ntpd-rs, and say what becomes of each line
+    #[command(after_help = IMPORT_STATUS)]
+    Import(ImportArguments),
     /// Judge a server by the clauses of its RFCs
     Conform(ConformArguments),
     /// Show packets and records in full, with what is wrong with them
@@ -143,6 +147,28 @@ pub enum ConfigCommand {
     },
 }
 
+/// `noonmark import`.
+#[derive(Args, Clone, Debug)]
+pub struct ImportArguments {
+    /// An ntp.conf, chrony.conf or ntp.toml; what it includes is read as well
+    pub file: PathBuf,
+    /// Whose it is, where its words do not tell: ntp, chrony or ntpd-rs
+    #[arg(long, value_name = "PROGRAM", value_parser = parse_dialect)]
+    pub from: Option<Dialect>,
+    /// Write the configuration to this file, and the report to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Let it take the place of a file that is there
+    #[arg(long, requires = "output")]
+    pub replace: bool,
+    /// Write nothing and fail if a line is not supported
+    #[arg(long)]
+    pub strict: bool,
+    /// Print one JSON object (docs/json.md)
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `noonmark status`.
 #[derive(Args, Clone, Debug)]
 pub struct StatusArguments {
@@ -217,6 +243,11 @@ fn parse_aead(text: &str) -> Result<Aead, String> {
     })
 }
 
+fn parse_dialect(text: &str) -> Result<Dialect, String> {
+    let found = Dialect::ALL.into_iter().find(|dialect| dialect.as_str() == text);
+    found.ok_or_else(|| "ntp (ntpd and NTPsec), chrony or ntpd-rs".to_owned())
+}
+
 /// Seconds with a fraction, from 10 ms to an hour.
 pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
@@ -251,6 +282,12 @@ be read; 64 wrong usage";
 const QUERY_STATUS: &str = "\
 Exit status: 0 good; 1 warning: answers are missing or not to be used; 2 critical: no answer; \
 3 unknown: authentication was refused; 64 wrong usage";
+
+const IMPORT_STATUS: &str = "\
+Exit status: 0 every line is kept, changed or ignored; 1 some are not supported; 2 the same with --strict, or nothing \
+could be imported or written; 64 wrong usage
+
+The configuration goes to standard output and the report to standard error, unless --output says where to.";
 
 const SOURCES_STATUS: &str = "\
 Exit status: 0 a source is followed and nothing is wrong with the others; 1 something is; \
@@ -287,6 +324,7 @@ mod tests {
         check("noonmark query 2001:db8::1", None);
         check("noonmark query fe80::1%eth0", None);
         check("noonmark query host --nts --ca x --aead 30 --aead 15 -n 4 -4 --json", None);
+        check("noonmark import x --from ntp -o y --replace --strict --json", None);
         check("noonmark sources --why --json --socket x", None);
         check("noonmark tracking --json", None);
         check("noonmark decode --pcap x --keys y --port 123 --port 11123 --json", None);
@@ -315,14 +353,17 @@ mod tests {
             "noonmark wait-sync --timeout 0",
             "noonmark wait-sync --max-error 17",
             "noonmark config show",
-            "noonmark decode",
-            "noonmark decode --pcap x --hex 00",
-            "noonmark decode --pcap x --ke request",
-            "noonmark decode --hex 00 --port 123",
             "noonmark conform",
             "noonmark conform server",
             "noonmark conform server host --rate 0",
             "noonmark conform explain --report x",
+            "noonmark decode",
+            "noonmark decode --pcap x --hex 00",
+            "noonmark decode --pcap x --ke request",
+            "noonmark decode --hex 00 --port 123",
+            "noonmark import",
+            "noonmark import x --from sntp",
+            "noonmark import x --replace",
             "noonmark frobnicate",
         ] {
             check(line, Some(Verdict::Usage));

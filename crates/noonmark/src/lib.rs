@@ -2,7 +2,7 @@
 //!
 //! `noonmark query` asks any NTP or NTS server and prints what it learned; `noonmark status`, `sources`, `tracking` and
 //! `wait-sync` read the state of a running `noonmarkd`; `noonmark config` checks a configuration or shows the defaults, `noonmark conform`
-//! judges servers and clients, `noonmark decode` reads packets. None of them sets anything. Every output for
+//! judges servers and clients, `noonmark decode` reads packets, `noonmark import` makes a configuration from another server's. None of them sets anything. Every output for
 //! people has a twin for programs (`--json`, schemas in `docs/json.md`), and the exit status says how it ended ([`Verdict`]).
 //!
 //! The demonstration builds `noonmarkd`, gives it a throw-away certificate, asks it over NTS with the same client as
@@ -17,6 +17,7 @@ pub mod configuration;
 pub mod conform;
 pub mod decode;
 pub mod demo;
+pub mod import;
 pub mod interrupt;
 pub mod output;
 pub mod paint;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use noonmark_tool::command::{Arguments, Command, ConfigCommand};
-use noonmark_tool::{configuration, conform, decode, query, sources, status, tracking, wait};
+use noonmark_tool::{
+    configuration, conform, decode, import, query, sources, status, tracking, wait,
+};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
@@ -16,6 +18,7 @@ fn main() -> ExitCode {
             ConfigCommand::Check { file, json } => configuration::check(&file, json),
             ConfigCommand::Show { json, .. } => configuration::show_defaults(json),
         },
+        Command::Import(arguments) => import::run(&arguments),
         Command::Conform(arguments) => conform::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
