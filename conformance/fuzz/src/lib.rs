@@ -16,6 +16,7 @@
 //! | [`configuration()`] | a configuration file | the same text means the same; a report names the file |
 //! | [`association()`] | all that can happen to a client's sources | questions are sound and never sent twice; work and deadlines are bounded |
 //! | [`establishment()`] | a key establishment between client and server | it ends; both have the same keys, or no agreement |
+//! | [`decode()`] | what the judge of packets is given: packets, messages, recordings, keys | every octet is shown once; fields and records are framed as elsewhere; what was sealed is opened |
 //!
 //! And for all of them: no panic, no overflow (it is checked), no loop without end (the engine's time limit).
 //!
@@ -41,6 +42,7 @@ mod association;
 mod configuration;
 mod cookie;
 mod corpus;
+mod decode;
 mod establishment;
 mod fields;
 mod files;
@@ -55,6 +57,7 @@ pub use association::{association, association_through};
 pub use configuration::{configuration, configuration_through};
 pub use cookie::{cookie, cookie_through};
 pub use corpus::{Replayed, replay, replay_arguments};
+pub use decode::{decode, decode_through};
 pub use establishment::{establishment, establishment_through};
 pub use fields::{fields, fields_through};
 pub use files::{files, files_through};
@@ -80,7 +83,7 @@ pub struct Target {
 pub type Fault<'a> = &'a dyn Fn(&str, &mut Vec<u8>);
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "packet", check: packet, check_through: packet_through },
     Target { name: "fields", check: fields, check_through: fields_through },
     Target { name: "cookie", check: cookie, check_through: cookie_through },
@@ -91,6 +94,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "configuration", check: configuration, check_through: configuration_through },
     Target { name: "association", check: association, check_through: association_through },
     Target { name: "establishment", check: establishment, check_through: establishment_through },
+    Target { name: "decode", check: decode, check_through: decode_through },
 ];
 
 /// The whole of a target's program: the fuzzer's entry point, or without the feature `engine` a `main` that replays.

@@ -70,6 +70,11 @@ const MISTAKES: &[Mistake] = &[
     Mistake { target: "configuration", place: "text read again", damage: begin_otherwise },
     Mistake { target: "association", place: "question", damage: lose_last },
     Mistake { target: "establishment", place: "cookie agreed", damage: flip::<25> },
+    Mistake { target: "decode", place: "leaves", damage: lose_last },
+    Mistake { target: "decode", place: "fields shown", damage: flip::<3> },
+    Mistake { target: "decode", place: "records shown", damage: lose_critical_bit },
+    Mistake { target: "decode", place: "plaintext shown", damage: flip::<0> },
+    Mistake { target: "decode", place: "keys written", damage: flip::<12> },
 ];
 
 /// Places whose mistake depends on more than the octets; each has a test of its own below.

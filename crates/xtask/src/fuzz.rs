@@ -35,7 +35,7 @@ const COVER: &str =
 /// The kept inputs reach at least so many of the parsers' lines.
 const LEAST_PERCENT: usize = 95;
 /// Whatever reads octets that came from outside the process.
-const PARSERS: [&str; 34] = [
+const PARSERS: [&str; 44] = [
     "crates/packet/src/packet.rs",
     "crates/packet/src/contents.rs",
     "crates/packet/src/field.rs",
@@ -70,6 +70,16 @@ const PARSERS: [&str; 34] = [
     "crates/os/src/store.rs",
     "crates/server/src/request.rs",
     "crates/server/src/state.rs",
+    "conformance/prober/src/decode.rs",
+    "conformance/prober/src/decode/capture.rs",
+    "conformance/prober/src/decode/control.rs",
+    "conformance/prober/src/decode/field.rs",
+    "conformance/prober/src/decode/frame.rs",
+    "conformance/prober/src/decode/header.rs",
+    "conformance/prober/src/decode/keys.rs",
+    "conformance/prober/src/decode/nts.rs",
+    "conformance/prober/src/decode/pair.rs",
+    "conformance/prober/src/decode/record.rs",
 ];
 
 /// Time for the whole stage's fuzzing; shared among the targets, two at a time.
