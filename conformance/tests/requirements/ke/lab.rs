@@ -376,11 +376,11 @@ pub fn server_tls() -> &'static ServerTls {
     })
 }
 
-/// Cookie keys of epochs 6 to 8, the middle one current; the adaptor and the responder have them too.
+/// Cookie keys of epochs 5 to 8, of which 7 is current; the adaptor and every responder have them too.
 pub fn cookie_keys() -> &'static Arc<CookieKeys> {
     static KEYS: OnceLock<Arc<CookieKeys>> = OnceLock::new();
     KEYS.get_or_init(|| {
-        let keys = [6, 7, 8].map(|epoch| CookieKey::new(epoch, [epoch as u8 + 100; 32]));
+        let keys = [5, 6, 7, 8].map(|epoch| CookieKey::new(epoch, [epoch as u8 + 50; 32]));
         Arc::new(CookieKeys::new(&keys, 7))
     })
 }
