@@ -118,6 +118,9 @@ pub fn explain(
             Way::Review(why) => writeln!(text, "\nof a {side}: by review; {why}"),
         };
     }
+    if looks.is_empty() {
+        text.push_str("\nby review: it binds whoever configures a server or client, and does not show on the wire\n");
+    }
     if let Some((side, finding)) = found {
         let _ = writeln!(text, "\n{}: {}", finding.verdict.word(), finding.evidence.says);
         for passage in passages(&finding.evidence, controls) {

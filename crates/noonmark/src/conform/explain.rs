@@ -4,7 +4,7 @@ use std::path::Path;
 
 use noonmark_prober::report::Report;
 use noonmark_prober::table::CLAUSES;
-use noonmark_prober::{Clause, Finding, Level, Look, Side, Way, output, server};
+use noonmark_prober::{Clause, Finding, Level, Look, Side, Way, client, output, server};
 use serde::Serialize;
 
 use super::arguments::ExplainArguments;
@@ -51,7 +51,8 @@ fn read(file: &Path) -> Result<Report, String> {
 /// What is done about a clause on each side it binds.
 fn looks(clause: &Clause) -> Vec<(Side, Look)> {
     let of_servers = server::looks().into_iter().map(|look| (Side::Server, look));
-    of_servers.filter(|(_, look)| look.id == clause.id).collect()
+    let of_clients = client::looks().into_iter().map(|look| (Side::Client, look));
+    of_servers.chain(of_clients).filter(|(_, look)| look.id == clause.id).collect()
 }
 
 fn list(json: bool) -> Verdict {
