@@ -14,6 +14,7 @@
 //! | [`messages()`] | messages between roles, shared pages, rtnetlink | what is read writes back the same; nobody may say what is another's |
 //! | [`files()`] | lists of leap seconds, certificates, stored files | what is written is read as the same; damage is noticed |
 //! | [`configuration()`] | a configuration file | the same text means the same; a report names the file |
+//! | [`ntp_conf()`], [`chrony_conf()`], [`ntp_toml()`] | other servers' configurations, as they are imported | each line has its outcome; what comes out is a configuration, and the same each time |
 //! | [`association()`] | all that can happen to a client's sources | questions are sound and never sent twice; work and deadlines are bounded |
 //! | [`establishment()`] | a key establishment between client and server | it ends; both have the same keys, or no agreement |
 //! | [`decode()`] | what the judge of packets is given: packets, messages, recordings, keys | every octet is shown once; fields and records are framed as elsewhere; what was sealed is opened |
@@ -46,6 +47,7 @@ mod decode;
 mod establishment;
 mod fields;
 mod files;
+mod import;
 mod input;
 mod messages;
 mod packet;
@@ -61,6 +63,9 @@ pub use decode::{decode, decode_through};
 pub use establishment::{establishment, establishment_through};
 pub use fields::{fields, fields_through};
 pub use files::{files, files_through};
+pub use import::{
+    chrony_conf, chrony_conf_through, ntp_conf, ntp_conf_through, ntp_toml, ntp_toml_through,
+};
 pub use input::Input;
 pub use messages::{messages, messages_through};
 pub use packet::{packet, packet_through};
@@ -83,7 +88,7 @@ pub struct Target {
 pub type Fault<'a> = &'a dyn Fn(&str, &mut Vec<u8>);
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "packet", check: packet, check_through: packet_through },
     Target { name: "fields", check: fields, check_through: fields_through },
     Target { name: "cookie", check: cookie, check_through: cookie_through },
@@ -92,6 +97,9 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "messages", check: messages, check_through: messages_through },
     Target { name: "files", check: files, check_through: files_through },
     Target { name: "configuration", check: configuration, check_through: configuration_through },
+    Target { name: "ntp_conf", check: ntp_conf, check_through: ntp_conf_through },
+    Target { name: "chrony_conf", check: chrony_conf, check_through: chrony_conf_through },
+    Target { name: "ntp_toml", check: ntp_toml, check_through: ntp_toml_through },
     Target { name: "association", check: association, check_through: association_through },
     Target { name: "establishment", check: establishment, check_through: establishment_through },
     Target { name: "decode", check: decode, check_through: decode_through },
