@@ -7,6 +7,8 @@
 //! | `ntp-echo` | the limit: a server that only swaps fields and sends back, over the same sockets as `noonmarkd` |
 //! | `ntp-first` | starts a server and tells how long it took until it answered |
 //! | `ntp-tap` | a look at what comes in over the wire: the DS field of each answer |
+//! | `frame-proof` | asks in frames as no socket sends them, one at a time, and tells which were answered |
+//! | `frame-live` | requests made by the kernel itself, for a server that answers there |
 //! | `ke-load` | threads that do one whole NTS key establishment after another |
 //! | `ke-flood` | thousands of connections to key establishment: whole ones, slow ones, silent ones, garbage |
 //! | `clock-proof` | in a guest: steers the kernel's clock for real and looks whether it did |
@@ -34,9 +36,11 @@ pub mod crowd;
 pub mod establish;
 pub mod flood;
 pub mod frame;
+pub mod generator;
 pub mod guest;
 pub mod load;
 pub mod material;
+pub mod odd;
 pub mod promise;
 pub mod siege;
 pub mod spent;
@@ -45,3 +49,4 @@ pub mod tap;
 pub mod times;
 pub mod told;
 pub mod truth;
+pub mod wire;

@@ -179,7 +179,7 @@ impl Drop for Receiver {
     }
 }
 
-fn packet_socket(protocol: u16) -> io::Result<OwnedFd> {
+pub(crate) fn packet_socket(protocol: u16) -> io::Result<OwnedFd> {
     // SAFETY: no pointer is passed.
     let socket = unsafe {
         libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, c_int::from(protocol))
@@ -192,7 +192,7 @@ fn packet_socket(protocol: u16) -> io::Result<OwnedFd> {
 }
 
 /// Binds to an interface; `protocol` in network order, 0 to receive nothing.
-fn bind(socket: &OwnedFd, interface: &str, protocol: u16) -> io::Result<()> {
+pub(crate) fn bind(socket: &OwnedFd, interface: &str, protocol: u16) -> io::Result<()> {
     let name = CString::new(interface)?;
     // SAFETY: the name is a string that ends in zero and lives through the call.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
@@ -249,7 +249,7 @@ fn attach_filter(socket: &OwnedFd, port: u16, family: Family) -> io::Result<()> 
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
-fn set<T>(socket: &OwnedFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+pub(crate) fn set<T>(socket: &OwnedFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     // SAFETY: pointer and length describe `value`, which the kernel only reads; the callers pass the type of each option.
     let done = unsafe {
         libc::setsockopt(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::apt::{self, Needed};
 use crate::report::Tally;
 use crate::test::Wish;
-use crate::{child, workspace};
+use crate::{bpf, child, workspace};
 
 /// What compiling C and C++ parts of dependencies needs: `ring`, and the fuzzing engine.
 const COMPILERS: &[Needed] =
@@ -18,6 +18,7 @@ pub fn run(wish: &Wish) -> Tally {
     let mut tally = Tally::default();
     tally.record("compilers", apt::ensure(COMPILERS, wish.consent));
     tally.record("workspace, all targets", everything());
+    bpf::check(&mut tally, wish.consent);
     if wish.long {
         cross::check(&mut tally, wish.consent);
     }

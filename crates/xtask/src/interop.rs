@@ -18,6 +18,7 @@ mod server;
 mod service;
 mod variant;
 mod ways;
+mod xdp;
 
 use std::path::Path;
 use std::sync::Mutex;

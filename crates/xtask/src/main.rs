@@ -8,6 +8,7 @@
 
 mod apt;
 mod bench;
+mod bpf;
 mod build;
 mod child;
 #[cfg(debug_assertions)]
@@ -50,6 +51,8 @@ enum Chore {
     /// Write the table of SECURITY.md from a run of the attempts
     #[cfg(debug_assertions)]
     Contain,
+    /// Compile the program of the fast path
+    Bpf,
     /// Build the programs as they are shipped, with their bill of materials and digests
     Dist(supply::DistArguments),
     /// Print the bill of materials of the shipped programs (CycloneDX, JSON)
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Chore::Requirements => requirements::write(),
         #[cfg(debug_assertions)]
         Chore::Contain => contain::write(),
+        Chore::Bpf => bpf::write(),
         Chore::Dist(arguments) => supply::dist(&arguments),
         Chore::Sbom => supply::print_bill(),
         Chore::Cell(arguments) => reliability::run_cell(&arguments),

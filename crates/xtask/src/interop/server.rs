@@ -116,6 +116,42 @@ impl<'a> Server<'a> {
         Self { kind, lab, place, daemon: launch(kind, lab, place)? }.ready()
     }
 
+    /// Puts another configuration in force while ours runs, and waits until it is.
+    ///
+    /// # Errors
+    /// When it is refused, or not taken in a while.
+    pub fn reload(mut self, configuration: &str) -> Result<Self, String> {
+        let generation = |status: &Value| status["configuration"]["generation"].as_u64();
+        let before = generation(&self.status()?);
+        self.place.write(CONFIGURATION, configuration)?;
+        let mut hangup = Command::new("kill");
+        hangup.args(["-HUP", &self.launcher()?.to_string()]);
+        child::output(LIMIT, &hangup)?;
+        let place = self.place;
+        self.daemon.wait_for(START, || {
+            let status = status(place)?;
+            if generation(&status) > before { Ok(()) } else { Err(status.to_string()) }
+        })?;
+        self.ready()
+    }
+
+    /// Waits until every role of ours serves again.
+    ///
+    /// # Errors
+    /// When one does not in a while.
+    pub fn await_ready(self) -> Result<Self, String> {
+        self.ready()
+    }
+
+    /// The process that takes signals.
+    fn launcher(&self) -> Result<u64, String> {
+        let status = self.status()?;
+        let roles = status["roles"].as_array().into_iter().flatten();
+        let mut launchers = roles.filter(|role| role["role"] == "launcher");
+        let pid = launchers.next().and_then(|role| role["pid"].as_u64());
+        pid.ok_or_else(|| format!("no launcher: {status}"))
+    }
+
     /// What it says it answered.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::cells::{self, Cell};
 use super::lab::Account;
-use super::{credentials, demo, follower, logging, network, service, ways};
+use super::{credentials, demo, follower, logging, network, service, ways, xdp};
 use crate::apt::{self, Consent, Needed};
 use crate::{build, child, workspace};
 
@@ -35,7 +35,7 @@ impl Variant {
         if self != Self::OrdinaryUser {
             // Who starts it is what these are about.
             let services = [service::all(), credentials::all(), logging::all(), demo::all()];
-            cells.extend(services.into_iter().flatten());
+            cells.extend(services.into_iter().flatten().chain(xdp::all()));
         }
         let label = match self {
             Self::AsBuilt => return cells,
