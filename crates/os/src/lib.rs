@@ -50,6 +50,7 @@ pub mod poll;
 pub mod private;
 pub mod process;
 pub mod pulse;
+pub mod queues;
 pub mod random;
 pub mod route;
 pub mod sandbox;

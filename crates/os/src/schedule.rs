@@ -1,4 +1,5 @@
-//! Being on time on a busy machine: real-time priority, short turns, giving way to others, and memory that is never paged out. All are optional.
+//! Being on time on a busy machine: real-time priority, short turns, giving way to others, staying on one processor, and memory that is never paged
+//! out. All are optional.
 
 use std::io;
 
@@ -38,6 +39,37 @@ pub fn take_short_turns() -> io::Result<()> {
     let mut attributes = Attributes::of_this_thread()?;
     attributes.runtime = SHORT_TURN_NS;
     attributes.take_effect()
+}
+
+/// The processors the calling thread may run on, by the kernel's numbers, ascending; none on a machine with more than 1024.
+pub fn processors() -> Vec<usize> {
+    // SAFETY: a set of processors is an array of integers, all of which may be zero.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes no more than the size of the live `set`; 0 is the calling thread.
+    let asked = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) };
+    if asked == -1 {
+        return Vec::new();
+    }
+    let numbers = 0..libc::CPU_SETSIZE as usize;
+    // SAFETY: the number is below that of processors in a set.
+    numbers.filter(|number| unsafe { libc::CPU_ISSET(*number, &set) }).collect()
+}
+
+/// Keeps the calling thread, and all that it starts later, on one processor.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for one that does not exist or that the thread may not have.
+pub fn stay_on(processor: usize) -> io::Result<()> {
+    if processor >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: a set of processors is an array of integers, all of which may be zero.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number is below that of processors in a set.
+    unsafe { libc::CPU_SET(processor, &mut set) };
+    // SAFETY: the kernel reads the size of the live `set`; 0 is the calling thread.
+    crate::checked(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })
+        .map(drop)
 }
 
 /// The shortest turn there is.
@@ -160,6 +192,26 @@ mod tests {
         });
         thread.join().expect("the test passes");
         assert_eq!(policy(), i64::from(libc::SCHED_OTHER));
+    }
+
+    #[test]
+    fn a_thread_stays_on_the_processor_it_is_told() {
+        let before = processors();
+        assert!(!before.is_empty());
+        let told = before.clone();
+        let thread = std::thread::spawn(move || {
+            for processor in told {
+                stay_on(processor).expect("one of ours");
+                assert_eq!(processors(), [processor]);
+                assert_eq!(std::thread::spawn(processors).join().expect("no panic"), [processor]);
+            }
+            for processor in [1023, 1024, usize::MAX] {
+                let kind = stay_on(processor).expect_err("nobody has so many").kind();
+                assert_eq!(kind, io::ErrorKind::InvalidInput);
+            }
+        });
+        thread.join().expect("the test passes");
+        assert_eq!(processors(), before);
     }
 
     #[test]

@@ -137,6 +137,22 @@ pub fn bound_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
 }
 
+/// Has the kernel give what comes in on that processor to this one of the sockets that share its port (`SO_INCOMING_CPU`; before Linux 6.2 it goes
+/// on spreading them by a hash of both addresses).
+///
+/// # Errors
+/// What `setsockopt` answers.
+pub fn prefer_processor(socket: &OwnedFd, processor: usize) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_cpu_affinity(processor)
+}
+
+/// The processor that was named to [`prefer_processor`].
+pub fn preferred_processor(socket: &OwnedFd) -> Option<usize> {
+    let named = socket2::SockRef::from(socket).cpu_affinity().ok()?;
+    // The kernel says -1 where none was.
+    (named < libc::CPU_SETSIZE as usize).then_some(named)
+}
+
 /// Lets the kernel hold so many octets of datagrams for a socket that nobody has read yet, and as many again for what it notes of them itself;
 /// `net.core.rmem_max` bounds it where `CAP_NET_ADMIN` is missing. Returns for how many it is now.
 ///
@@ -319,6 +335,43 @@ mod tests {
         };
         let got = std::thread::scope(|scope| scope.spawn(without_rights).join().unwrap());
         assert_eq!(got, granted);
+    }
+
+    #[test]
+    fn what_comes_in_on_a_processor_goes_to_the_socket_that_prefers_it() {
+        let processors = crate::schedule::processors();
+        let first = listener("127.0.0.1:0").open().unwrap();
+        let address = bound_address(&first).unwrap();
+        let others =
+            processors.iter().skip(1).map(|_| listener(&address.to_string()).open().unwrap());
+        let sockets: Vec<OwnedFd> = std::iter::once(first).chain(others).collect();
+        for (socket, processor) in sockets.iter().zip(&processors) {
+            assert_eq!(preferred_processor(socket), None);
+            prefer_processor(socket, *processor).unwrap();
+            assert_eq!(preferred_processor(socket), Some(*processor));
+        }
+        // What is sent over loopback comes in on the processor it is sent on.
+        let send_on = |processor: usize| {
+            let send = move || {
+                crate::schedule::stay_on(processor).unwrap();
+                for _ in 0..20 {
+                    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+                    client.send_to(&[0; 48], address).unwrap();
+                }
+            };
+            std::thread::spawn(send).join().unwrap();
+        };
+        for (place, processor) in processors.iter().enumerate() {
+            send_on(*processor);
+            for (other, socket) in sockets.iter().enumerate() {
+                let (mut ring, mut rooms) = (Ring::new(32), vec![[0; 48]; 32]);
+                let mut rooms: Vec<_> =
+                    rooms.iter_mut().map(|room| IoSliceMut::new(room)).collect();
+                let count = ring.receive(socket.as_fd(), &mut rooms).unwrap().len();
+                let expected = if other == place { 20 } else { 0 };
+                assert_eq!(count, expected, "sent on {processor}, socket {other}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! [`Sockets`] are opened apart, so that a process that may bind port 123 can do it and hand them to one that may not;
 //! [`Frontend::start`] serves on them. Each thread has its own socket for every listening address (`SO_REUSEPORT`: the kernel spreads
 //! the clients), its own responder, its own random generator and its own counters. Per batch it makes one system call to receive
-//! and one to send, and one to learn when answers left if that is awaited of any; it waits only when little is coming in.
+//! and one to send each eight answers, and one to learn when answers left if that is awaited of any; it waits only when little is coming in.
 //!
 //! Policy, cookie keys and the source of the clock's state can be exchanged while it runs: a number is compared once per batch, and
 //! only when it has changed is a lock taken.
@@ -25,7 +25,8 @@ use noonmark_nts::CookieKeys;
 use noonmark_os::page::{CounterPage, StateReader};
 use noonmark_os::pulse::Pulse;
 use noonmark_os::random::RandomPool;
-use noonmark_os::udp::Bell;
+use noonmark_os::schedule;
+use noonmark_os::udp::{Bell, preferred_processor};
 
 use self::worker::Worker;
 use crate::{CLOCK_WORDS, ClockState, Policy, Responder};
@@ -113,15 +114,19 @@ impl Frontend {
         sockets: Vec<OwnedFd>,
         pages: Pages,
     ) -> io::Result<()> {
+        let processor = sockets.first().and_then(preferred_processor);
         let bell = Arc::new(Bell::new()?);
         let mut pool = RandomPool::new().map_err(io::Error::other)?;
         let random = Box::new(move |out: &mut [u8]| pool.fill(out));
         let responder = Responder::new(self.shared.service().policy.clone(), random);
         let worker =
             Worker::new(number, sockets, bell.clone(), self.shared.clone(), responder, pages);
-        let thread = std::thread::Builder::new()
-            .name(format!("ntp-{number}"))
-            .spawn(move || worker.run())?;
+        let thread =
+            std::thread::Builder::new().name(format!("ntp-{number}")).spawn(move || {
+                // What comes in there is answered there. Where it may not, the kernel moves it about, which costs time and nothing else.
+                let _ = processor.map(schedule::stay_on);
+                worker.run();
+            })?;
         self.threads.push((thread, bell));
         Ok(())
     }

@@ -23,10 +23,7 @@ pub struct Awaited {
 impl Awaited {
     /// What stands in octets 32 to 47 of the answer: the two stamps, by which it is known again.
     pub fn mark(&self) -> [u8; MARK_LEN] {
-        let mut mark = [0; MARK_LEN];
-        mark[..8].copy_from_slice(&self.receive.to_octets());
-        mark[8..].copy_from_slice(&self.transmit.to_octets());
-        mark
+        mark(self.receive, self.transmit)
     }
 
     /// The transmit stamp its client will be told, if it left at `left`. `None` for what cannot be: a clock was set meanwhile.
@@ -35,6 +32,14 @@ impl Awaited {
         let held = transmit - self.receive;
         (!held.is_negative() && held <= LONGEST).then_some(transmit)
     }
+}
+
+/// The two stamps of an answer of ours as they stand in it.
+pub(crate) fn mark(receive: Timestamp, transmit: Timestamp) -> [u8; MARK_LEN] {
+    let mut mark = [0; MARK_LEN];
+    mark[..8].copy_from_slice(&receive.to_octets());
+    mark[8..].copy_from_slice(&transmit.to_octets());
+    mark
 }
 
 /// Octets of [`Awaited::mark`].

@@ -7,7 +7,7 @@ use noonmark_units::{Span, Timestamp};
 /// The NTS tag covers the transmit time T3, so T3 has to be chosen before the answers of a batch are sealed, and before the
 /// kernel has sent the answers in front of it. Both take time: the sealing in proportion to the work (known exactly, in
 /// [`Work`]), the sending in proportion to the place in the batch. Only how fast this machine does either is learned, from the
-/// clock readings around the last batches.
+/// clock readings around the last batches, and from the kernel's own stamps of answers that left, where it gives any.
 #[derive(Clone, Debug)]
 pub(crate) struct Lead {
     /// 2^-32 s per unit of work, times 256, where nothing is sealed. Apart from `seal`, because a batch has a fixed cost that is
@@ -15,8 +15,23 @@ pub(crate) struct Lead {
     write: Learned,
     /// The same where something is sealed.
     seal: Learned,
-    /// 2^-32 s per datagram sent, times 256.
+    /// 2^-32 s per datagram sent, times 256: of the whole call, through their number.
     send: Learned,
+    /// From giving a batch to the kernel to the moment its first datagram leaves, by the kernel's stamps.
+    first: Learned,
+    /// From one datagram's leaving to the next one's, by the kernel's stamps.
+    next: Learned,
+    /// Batches so far, modulo 2^32.
+    batches: u32,
+}
+
+/// Which answer of a batch the kernel is to be asked about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wanted {
+    /// What the sending of one alone takes.
+    First,
+    /// What that of all the others takes, too.
+    Last,
 }
 
 /// Work between choosing T3 and sending, in units of about a nanosecond on a machine that needs no correction.
@@ -46,20 +61,35 @@ impl Lead {
     /// What to expect of a machine nothing is known about: 1 ns per unit of work, 4 µs to send a datagram.
     pub(crate) const fn new() -> Self {
         Self {
-            write: Learned::from_nanos(1),
-            seal: Learned::from_nanos(1),
-            send: Learned::from_nanos(4_000),
+            write: Learned::mean(1),
+            seal: Learned::mean(1),
+            send: Learned::least(4_000),
+            first: Learned::mean(500),
+            next: Learned::mean(4_000),
+            batches: 0,
         }
+    }
+
+    /// Counts a batch, and says whether it would help to know when an answer of it leaves: of the first ones, and then now and then, since asking costs
+    /// a system call.
+    pub(crate) fn wanted(&mut self) -> Option<Wanted> {
+        self.batches = self.batches.wrapping_add(1);
+        let turn = if self.batches < EAGER { self.batches } else { self.batches / SELDOM };
+        let is_due = self.batches < EAGER || self.batches.is_multiple_of(SELDOM);
+        is_due.then_some(if turn.is_multiple_of(2) { Wanted::First } else { Wanted::Last })
     }
 
     /// From reading the clock to the moment the answer at `place` leaves, if the whole batch takes `work`.
     pub(crate) fn ahead(&self, work: Work, place: usize) -> Span {
-        // The datagrams before it cost their whole time. Of its own, the part before the device has it counts: up to half on veth
-        // and loopback, and a quarter of that is taken. A stamp from before the departure makes the delay longer and every client's
-        // error bound with it; one from after it would make the bound a lie.
-        let eighths = (place as u64).saturating_mul(8).saturating_add(1);
-        let sending = self.send.times(eighths) / 8;
+        let place = place as u64;
         let working = if work.sealing { &self.seal } else { &self.write }.times(work.units.into());
+        // Without a stamp nobody knows which part of sending lies before the device has a datagram: up to half on veth and loopback, and a
+        // quarter of that is taken. A time from before the departure makes the delay longer and every client's error bound with it; one
+        // from after it would make the bound a lie.
+        let first =
+            if self.first.is_known() { self.first.times(1) } else { self.send.times(1) / 8 };
+        let others = if self.next.is_known() { &self.next } else { &self.send }.times(place);
+        let sending = first.saturating_add(others);
         Span::from_bits(working.saturating_add(sending).min(MOST))
     }
 
@@ -73,6 +103,16 @@ impl Lead {
     pub(crate) fn learn_send(&mut self, count: usize, sealed: Timestamp, sent: Timestamp) {
         self.send.learn(sent - sealed, count as u64);
     }
+
+    /// Learns from the kernel that the datagram at `place`, handed over at `sealed`, left at `left`.
+    pub(crate) fn learn_departure(&mut self, place: usize, sealed: Timestamp, left: Timestamp) {
+        if place == 0 {
+            self.first.learn(left - sealed, 1);
+        } else if self.first.is_known() {
+            let others = (left - sealed) - Span::from_bits(self.first.times(1));
+            self.next.learn(others, place as u64);
+        }
+    }
 }
 
 impl Default for Lead {
@@ -81,14 +121,16 @@ impl Default for Lead {
     }
 }
 
-/// A cost per unit, in 2^-32 s times 256; near the least of what was measured lately.
+/// A cost per unit, in 2^-32 s times 256; the mean of what was measured lately, or near the least of it.
 ///
 /// What disturbs a measurement (an interrupt, a receiver that is woken and takes the processor, code that is not in the caches yet) only
-/// ever makes it longer, so a shorter one is believed soon and a longer one slowly. Only of the first ones, when nothing is known about
-/// the machine, the low ones are believed as they are.
+/// ever makes it longer. What stands for something that is not measured itself is therefore near the least: a shorter one is believed soon and a
+/// longer one slowly. Only of the first ones, when nothing is known about the machine, the low ones are believed as they are.
 #[derive(Clone, Copy, Debug)]
 struct Learned {
     cost: i64,
+    /// By which part of the difference a shorter measurement moves the cost, a longer one, and how many times the cost is the most that is believed.
+    shares: [i64; 3],
     /// The first measurements, in ascending order.
     first: [i64; FIRST],
     /// How many of them there are.
@@ -96,9 +138,22 @@ struct Learned {
 }
 
 impl Learned {
-    const fn from_nanos(nanos: i64) -> Self {
+    const fn mean(nanos: i64) -> Self {
+        Self::from_nanos(nanos, [16, 16, 2])
+    }
+
+    const fn least(nanos: i64) -> Self {
+        Self::from_nanos(nanos, [4, 32, 4])
+    }
+
+    const fn from_nanos(nanos: i64, shares: [i64; 3]) -> Self {
         let cost = Span::from_nanos(nanos).to_bits() << FRACTION;
-        Self { cost, first: [i64::MAX; FIRST], seen: 0 }
+        Self { cost, shares, first: [i64::MAX; FIRST], seen: 0 }
+    }
+
+    /// Whether enough was measured to go by it.
+    fn is_known(&self) -> bool {
+        self.seen >= FIRST
     }
 
     fn times(self, units: u64) -> i64 {
@@ -131,14 +186,19 @@ impl Learned {
         }
     }
 
-    /// A measurement more than four times what was expected is an interruption, not a cost, and counts as four times.
+    /// A measurement many times what was expected is an interruption, not a cost, and counts as no more than a few times.
     fn average(&self, measured: i64) -> i64 {
-        let bounded = measured.min(self.cost.saturating_mul(4)).max(1);
-        let share = if bounded < self.cost { 4 } else { 32 };
+        let [shorter, longer, most] = self.shares;
+        let bounded = measured.min(self.cost.saturating_mul(most)).max(1);
+        let share = if bounded < self.cost { shorter } else { longer };
         self.cost + (bounded - self.cost) / share
     }
 }
 
+/// So many batches at first each have an answer the kernel is asked about.
+const EAGER: u32 = 64;
+/// And then one in so many.
+const SELDOM: u32 = 32;
 /// How many measurements are believed as they are.
 const FIRST: usize = 5;
 /// Fraction bits of a learned cost.
@@ -217,6 +277,44 @@ mod tests {
         // A machine whose every other measurement is disturbed is judged by the undisturbed ones.
         let late = late(12, |turn| if turn % 2 == 0 { 30 } else { 1 });
         assert!(late[..6].iter().all(|late| *late >= -210), "{late:?}");
+    }
+
+    #[test]
+    fn where_the_kernel_tells_when_answers_left_their_times_are_those() {
+        let mut lead = Lead::new();
+        let left = |place: i64| after(2_300 + 3_700 * place);
+        let late = |lead: &Lead, place: usize| {
+            2_300 + 3_700 * place as i64 - lead.ahead(Work::default(), place).as_nanos()
+        };
+        for turn in 0..200 {
+            lead.learn_send(10, START, after(46_000));
+            lead.learn_departure(if turn % 2 == 0 { 0 } else { 9 }, START, left(turn % 2 * 9));
+        }
+        for place in [0, 1, 9, 30] {
+            assert!(late(&lead, place).abs() < 100, "{} at {place}", late(&lead, place));
+        }
+        // One that was held up, and a clock that was set, change next to nothing.
+        lead.learn_departure(0, START, after(50_000_000));
+        lead.learn_departure(9, START, after(-1_000_000));
+        assert!(late(&lead, 0).abs() < 500 && late(&lead, 9).abs() < 800);
+        // Of answers alone in their batch nothing is learned of others.
+        let mut lead = Lead::new();
+        (0..50).for_each(|_| lead.learn_departure(0, START, left(0)));
+        (0..50).for_each(|_| lead.learn_send(1, START, after(5_000)));
+        check_near(lead.ahead(Work::default(), 0), 2_300);
+        check_near(lead.ahead(Work::default(), 2), 2_300 + 10_000);
+    }
+
+    #[test]
+    fn the_kernel_is_asked_often_at_first_and_seldom_later_about_both_ends_of_a_batch() {
+        let mut lead = Lead::new();
+        let mut count = |batches: usize| {
+            let wanted: Vec<_> = (0..batches).filter_map(|_| lead.wanted()).collect();
+            let first = wanted.iter().filter(|wanted| **wanted == Wanted::First).count();
+            [first, wanted.len() - first]
+        };
+        assert_eq!(count(63), [31, 32]);
+        assert_eq!(count(3200), [50, 50]);
     }
 
     #[test]

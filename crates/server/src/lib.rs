@@ -7,7 +7,7 @@
 //! answers really left: [`PastAnswers`]), the [`ClockState`] to speak for, and, from the [`Load`] of its thread, how much is to be shed.
 //!
 //! [`frontend`] does the I/O: plain threads, one per core, each with its own sockets on the same ports, one system call to receive a
-//! batch and one to send its answers, and a third to learn when they left if a client in interleaved mode was among those asking.
+//! batch and one to send each eight answers, and one more to learn when they left if a client in interleaved mode was among those asking.
 //!
 //! [`fast_path`] has a part of that answered by the kernel, where the operator wants it.
 //!
@@ -56,7 +56,7 @@ pub use load::{Load, ONSET, Pressure, STEP, Share};
 pub use past::PastAnswers;
 pub use policy::{Policy, Versions};
 pub use rate::{Purse, RateLimit, RateTable};
-pub use responder::{Clock, Responder};
+pub use responder::{Clock, Probe, Responder};
 pub use shedding::Shedding;
 pub use smear::{SMEARED, ServedSmear};
 pub use state::{CLOCK_WORDS, ClockState, PHI_PPB};

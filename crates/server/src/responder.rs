@@ -1,6 +1,7 @@
 //! The responder: a batch of requests becomes a batch of answers, in stages.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use noonmark_nts::{
@@ -14,8 +15,8 @@ use noonmark_units::{Mono, Timestamp};
 use crate::batch::{BATCH, Batch, Slot};
 use crate::face::{Face, served};
 use crate::handover::hand_over;
-use crate::interleaved::{Awaited, names_an_answer};
-use crate::lead::{Lead, Work};
+use crate::interleaved::{Awaited, MARK_LEN, mark, names_an_answer};
+use crate::lead::{Lead, Wanted, Work};
 use crate::past::Asker;
 use crate::request::{Request, refusal};
 use crate::{Action, ClockState, Counter, Counters, Envelope, Policy, Pressure, Purse, Share};
@@ -45,8 +46,37 @@ pub struct Responder {
     counters: Counters,
     lead: Lead,
     desks: Box<[Desk]>,
+    /// Whether any datagram of the batch is under NTS.
+    is_protected: bool,
     /// When the last batch was ready to be sent.
     ready_at: Timestamp,
+    /// The last answer whose departure would teach something.
+    probe: Option<Probe>,
+    /// Whether it is one of the last batch.
+    is_probing: bool,
+}
+
+/// An answer like any other, of whom it is to be learned how long answers take to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    slot: usize,
+    place: usize,
+    receive: Timestamp,
+    transmit: Timestamp,
+    /// When its batch was ready to be sent.
+    ready_at: Timestamp,
+}
+
+impl Probe {
+    /// Which slot of the batch it is in.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// What stands in octets 32 to 47 of it, by which it is known again.
+    pub fn mark(&self) -> [u8; MARK_LEN] {
+        mark(self.receive, self.transmit)
+    }
 }
 
 /// What is known about one datagram between stages.
@@ -88,7 +118,10 @@ impl Responder {
             counters: Counters::new(),
             lead: Lead::new(),
             desks: (0..BATCH).map(desk).collect(),
+            is_protected: false,
             ready_at: Timestamp::UNSET,
+            probe: None,
+            is_probing: false,
         }
     }
 
@@ -125,7 +158,8 @@ impl Responder {
     /// Answers a batch: afterwards every slot has its answer, or none.
     ///
     /// `state` is what is known of the clock that `clock` reads; `now` is the local clock for everything that must not jump: the
-    /// rate table and the age of `state`. Send the answers at once and in order, then call [`Responder::sent`].
+    /// rate table and the age of `state`. Send the answers at once and in order, then call [`Responder::sent`]. Of a large batch
+    /// the last answers leave long after the clock was read; who sends it in parts has [`Responder::examine`] and [`Responder::answer`].
     pub fn respond(
         &mut self,
         batch: &mut Batch,
@@ -133,25 +167,68 @@ impl Responder {
         clock: &mut dyn Clock,
         now: Mono,
     ) {
+        self.examine(batch, now);
+        self.answer(batch, 0..BATCH, state, clock, now);
+    }
+
+    /// Finds out what each datagram of a batch gets; none is answered yet.
+    pub fn examine(&mut self, batch: &mut Batch, now: Mono) {
+        self.is_probing = false;
         let slots = batch.slots_mut();
-        let is_protected = self.classify(slots, now);
+        self.is_protected = self.classify(slots, now);
         // Where nothing is to be encrypted, not even the room for it is made ready.
-        if is_protected {
+        if self.is_protected {
             self.open_cookies(slots);
             if self.pressure.is_on() {
                 self.shed_unproven(slots, now);
             }
             self.verify_tags(slots, now);
         }
-        let (work, chosen) = self.write(slots, state, clock, now);
-        if is_protected {
-            self.seal(slots);
+    }
+
+    /// Answers those datagrams of the batch last examined that are in `part`, as [`Responder::respond`] does all. Send them before the next part is
+    /// answered.
+    pub fn answer(
+        &mut self,
+        batch: &mut Batch,
+        part: Range<usize>,
+        state: &ClockState,
+        clock: &mut dyn Clock,
+        now: Mono,
+    ) {
+        let part = part.start.min(BATCH)..part.end.min(batch.slots().len());
+        let Some(slots) = batch.slots_mut().get_mut(part.clone()) else { return };
+        let (work, chosen) = self.write(slots, part.start, state, clock, now);
+        if self.is_protected {
+            self.seal(slots, part.start);
         }
         self.ready_at = clock.now();
         self.lead.learn_seal(work, chosen, self.ready_at);
+        if let Some(probe) = &mut self.probe
+            && probe.ready_at.is_unset()
+        {
+            probe.ready_at = self.ready_at;
+        }
     }
 
-    /// Says that the answers of the last batch have been handed to the kernel, `sent` of them taken and `failed` not, and that it is
+    /// The answer of the last batch whose departure would teach how long answers take to leave, if there is one: its mark is then to be looked for in what leaves.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref().filter(|_| self.is_probing)
+    }
+
+    /// Whether a packet that left has the last [`Probe`] in it, which left at `left`, by the machine's clock. The next batches' transmit times are
+    /// chosen with what this teaches.
+    pub fn has_left(&mut self, packet: &[u8], left: Timestamp) -> bool {
+        let is_it = |probe: &mut Probe| {
+            let mark = probe.mark();
+            packet.windows(MARK_LEN).any(|octets| octets == mark)
+        };
+        let Some(probe) = self.probe.take_if(is_it) else { return false };
+        self.lead.learn_departure(probe.place, probe.ready_at, left);
+        true
+    }
+
+    /// Says that the answers of the last batch, or the last part of one, have been handed to the kernel, `sent` of them taken and `failed` not, and that it is
     /// now `at`. The next batches' transmit times are chosen with what this teaches.
     pub fn sent(&mut self, sent: usize, failed: usize, at: Timestamp) {
         self.counters.add(Counter::SendFailed, failed as u64);
@@ -403,26 +480,29 @@ impl Responder {
         Plan::Silence
     }
 
-    /// Stages 4 and 5: choose every transmit time, then write every answer up to what has to be sealed. The tag covers the transmit
+    /// Stages 4 and 5, for those slots of the batch from `first` on: choose every transmit time, then write every answer up to what has to be sealed. The tag covers the transmit
     /// time, so it is chosen for the moment at which the answer will leave.
     fn write(
         &mut self,
         slots: &mut [Slot],
+        first: usize,
         state: &ClockState,
         clock: &mut dyn Clock,
         now: Mono,
     ) -> (Work, Timestamp) {
-        let work = self.desks.iter().take(slots.len()).fold(Work::default(), |work, desk| {
-            match &desk.plan {
+        let desks = self.desks.get(first..).unwrap_or_default();
+        let work =
+            desks.iter().take(slots.len()).fold(Work::default(), |work, desk| match &desk.plan {
                 Plan::Authentic { shape, .. } => work.and(Work::nts(shape.cookies())),
                 Plan::Plain { .. } => work.and(Work::PLAIN),
                 Plan::Silence | Plan::Unproven { .. } => work,
-            }
-        });
+            });
         let face = Face::of(state, now);
+        // One for each batch: what leaves is asked about when all of it has been sent.
+        let wanted = self.lead.wanted().filter(|_| !self.is_probing);
         let chosen = clock.now();
         let mut place = 0;
-        for (slot, desk) in slots.iter_mut().zip(&self.desks) {
+        for (number, (slot, desk)) in (first..).zip(slots.iter_mut().zip(desks)) {
             let (Plan::Plain { kiss, .. } | Plan::Authentic { kiss, .. }) = desk.plan else {
                 continue;
             };
@@ -454,18 +534,25 @@ impl Responder {
             }
             self.counters.count(desk.plan.fate());
             self.counters.add(Counter::AnsweredInterleaved, past.is_some().into());
+            if wanted == Some(Wanted::Last) || (wanted == Some(Wanted::First) && place == 0) {
+                let Header { receive, transmit, .. } = header;
+                let ready_at = Timestamp::UNSET;
+                self.probe = Some(Probe { slot: number, place, receive, transmit, ready_at });
+                self.is_probing = true;
+            }
             place += 1;
         }
         (work, chosen)
     }
 
-    /// Stage 6: all new cookies of the batch side by side, then every answer under its own key.
-    fn seal(&mut self, slots: &mut [Slot]) {
+    /// Stage 6, for those slots of the batch from `first` on: all new cookies side by side, then every answer under its own key.
+    fn seal(&mut self, slots: &mut [Slot], first: usize) {
+        let desks = self.desks.get(first..).unwrap_or_default();
         let Some(issuer) = self.cookies.as_ref().and_then(|keys| keys.issuer()) else { return };
-        issuer.seal_many(protected(slots, &self.desks).flat_map(|(slot, shape, keys)| {
+        issuer.seal_many(protected(slots, desks).flat_map(|(slot, shape, keys)| {
             shape.cookie_places(slot.answer_mut()).map(move |cookie| Sealing { keys, cookie })
         }));
-        seal_answers(protected(slots, &self.desks).map(|(slot, plan, keys)| AnswerSealing {
+        seal_answers(protected(slots, desks).map(|(slot, plan, keys)| AnswerSealing {
             datagram: slot.answer_mut(),
             plan,
             keys,

@@ -55,7 +55,7 @@ impl Filter {
     }
 
     /// Batches of datagrams over sockets that are there already; having the kernel drop some before they are received, and asking how many;
-    /// having it say when they came and left.
+    /// having it say when they came and left. Each of their threads stays where its datagrams come in.
     #[must_use]
     pub fn with_datagrams(mut self) -> Self {
         for call in [libc::SYS_recvmmsg, libc::SYS_sendmmsg] {
@@ -63,8 +63,10 @@ impl Filter {
         }
         let options = [SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW];
         self.set_options(&options.map(|option| (SOL_SOCKET, option)));
-        let asking = vec![vec![is(1, SOL_SOCKET), is(2, SO_MEMINFO)]];
+        let asking = [SO_MEMINFO, libc::SO_INCOMING_CPU];
+        let asking = asking.map(|option| vec![is(1, SOL_SOCKET), is(2, option)]).to_vec();
         self.allow_if(libc::SYS_getsockopt, asking, Verdict::Refuse(EPERM));
+        self.allow_if(libc::SYS_sched_setaffinity, vec![vec![is(0, 0)]], Verdict::Refuse(EPERM));
         self
     }
 

@@ -30,6 +30,11 @@ impl Unconfirmed {
         self.end = (self.end + 1) % KEPT;
     }
 
+    /// Whether there is any.
+    pub(super) fn is_any(&self) -> bool {
+        self.answers.iter().any(Option::is_some)
+    }
+
     /// The answer in a packet that left, once.
     pub(super) fn find(&mut self, packet: &[u8]) -> Option<Awaited> {
         let place = self.search(packet);

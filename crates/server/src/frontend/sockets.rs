@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use noonmark_os::passed::{Passed, Transport};
-use noonmark_os::udp::{Listener, OpenError, bound_address};
+use noonmark_os::udp::{Listener, OpenError, bound_address, prefer_processor};
+use noonmark_os::{queues, schedule};
 
 /// Where to listen.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -145,11 +146,29 @@ impl Place {
             }
             _ => {
                 let each = Listener { address: bound, ..wanted.clone() };
-                (0..threads).map(|_| each.open()).collect::<Result<_, _>>()?
+                let sockets = (0..threads).map(|_| each.open()).collect::<Result<Vec<_>, _>>()?;
+                for (socket, processor) in sockets.iter().zip(processors(threads)) {
+                    // A kernel that does not know it spreads by a hash.
+                    let _ = prefer_processor(socket, processor);
+                }
+                sockets
             }
         };
         Ok(Self { wanted, bound, sockets })
     }
+}
+
+/// The processor of each of so many threads, where each shall have its own, so that what comes in on a processor is answered there: where there are as
+/// many of both, and every network card reaches all of them. None otherwise: a card that reaches one processor would have it do all the work, so the
+/// kernel spreads clients over threads and threads over processors.
+fn processors(threads: usize) -> Vec<usize> {
+    let reach = queues::fewest().unwrap_or(0);
+    let processors = schedule::processors();
+    if each_has_one(threads, processors.len(), reach) { processors } else { Vec::new() }
+}
+
+fn each_has_one(threads: usize, processors: usize, reach: usize) -> bool {
+    threads > 1 && processors == threads && reach >= threads
 }
 
 /// Whether a socket that somebody else has bound is what is wanted.
@@ -327,6 +346,19 @@ mod tests {
         });
         assert_eq!(found, Some(4), "every thread hears who asks there");
         assert_eq!(look().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_thread_has_a_processor_of_its_own_where_cards_reach_them_all() {
+        let check = |threads, processors, reach, expected| {
+            assert_eq!(each_has_one(threads, processors, reach), expected, "{threads} {reach}");
+        };
+        check(4, 4, 4, true);
+        check(4, 4, 64, true);
+        check(4, 4, 1, false);
+        check(4, 8, 8, false);
+        check(8, 4, 8, false);
+        check(1, 1, 1, false);
     }
 
     #[test]

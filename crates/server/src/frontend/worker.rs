@@ -1,6 +1,7 @@
 //! One serving thread.
 
 use std::io::IoSlice;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use noonmark_units::{Mono, Timestamp};
 use super::awaited::Unconfirmed;
 use super::gate::Gate;
 use super::{ClockSource, Pages, Shared};
-use crate::{BATCH, Batch, ClockState, Counter, Envelope, Load, Responder, STEP, Share};
+use crate::{BATCH, Batch, ClockState, Counter, Envelope, Load, Probe, Responder, STEP, Share};
 
 /// What one thread owns.
 pub(super) struct Worker {
@@ -170,9 +171,12 @@ impl Desk {
             // An error is one of the socket, which the next receive has, too.
             let count = self.departures.take(socket).unwrap_or(0);
             for (packet, at) in self.departures.each() {
+                let left = Timestamp::from_unix(at);
+                // A probe may be awaited as well.
+                self.responder.has_left(packet, left);
                 let unconfirmed = self.unconfirmed.get_mut(place);
+                let unconfirmed = unconfirmed.filter(|awaited| awaited.is_any());
                 if let Some(awaited) = unconfirmed.and_then(|awaited| awaited.find(packet)) {
-                    let left = Timestamp::from_unix(at);
                     self.responder.departed(&awaited, left, &self.state, now);
                 }
             }
@@ -229,25 +233,36 @@ impl Desk {
         self.look_at_load(at);
         let authentic = |responder: &Responder| responder.counters().get(Counter::AnsweredNts);
         let before = authentic(&self.responder);
-        self.responder.respond(&mut self.batch, &self.state, &mut now, at);
+        self.responder.examine(&mut self.batch, at);
+        // In parts, so that no answer leaves long after the clock was read for it, whatever keeps the thread from its processor.
+        let mut is_any_stamped = false;
+        for first in (0..count).step_by(PART) {
+            let part = first..(first + PART).min(count);
+            self.responder.answer(&mut self.batch, part.clone(), &self.state, &mut now, at);
+            is_any_stamped |= self.send(place, socket, part);
+        }
         self.load.worked(count as u64, authentic(&self.responder).wrapping_sub(before));
-        if self.send(place, socket) {
+        if is_any_stamped {
             self.learn_departures(place, socket);
         }
         self.publish();
         count
     }
 
-    /// Sends the answers. True if the departure of any is awaited; most drivers have taken it by now.
-    fn send(&mut self, place: usize, socket: BorrowedFd<'_>) -> bool {
+    /// Sends the answers of a part. True if the departure of any is awaited; most drivers have taken it by now.
+    fn send(&mut self, place: usize, socket: BorrowedFd<'_>, part: Range<usize>) -> bool {
         let nothing = Outgoing { to: 0, octets: IoSlice::new(&[]), stamped: false };
-        let mut answers = [nothing; BATCH];
+        let mut answers = [nothing; PART];
         let (mut count, mut is_any_stamped) = (0, false);
         let mut unconfirmed = self.unconfirmed.get_mut(place);
-        for (to, slot) in self.batch.slots().iter().enumerate() {
+        // Where nothing is awaited the kernel does not say when answers leave.
+        let probe = self.responder.probe().filter(|_| unconfirmed.is_some()).map(Probe::slot);
+        is_any_stamped |= probe.is_some();
+        let slots = self.batch.slots().get(part.clone()).unwrap_or_default();
+        for (to, slot) in part.zip(slots) {
             if let (Some(answer), Some(outgoing)) = (slot.answer(), answers.get_mut(count)) {
                 let octets = IoSlice::new(answer);
-                *outgoing = Outgoing { to, octets, stamped: false };
+                *outgoing = Outgoing { to, octets, stamped: probe == Some(to) };
                 if let (Some(awaited), Some(unconfirmed)) = (slot.awaited(), &mut unconfirmed) {
                     unconfirmed.keep(awaited);
                     outgoing.stamped = true;
@@ -298,6 +313,8 @@ fn now() -> Timestamp {
     Timestamp::from_unix(clock::realtime())
 }
 
+/// Answers that leave together, after one reading of the clock: as many as are sealed side by side.
+const PART: usize = 8;
 /// Batches from one socket before the others are looked at.
 const ROUNDS: u32 = 16;
 /// Batches from one socket when stopping: more than any receive queue holds.
