@@ -440,10 +440,13 @@ fn address<T>(of: *const T) -> u64 {
     of as usize as u64
 }
 
-/// What fits of a name, with a zero at the end.
+/// What fits of a name, with a zero at the end. The kernel takes letters, digits, dots and underscores.
 fn named(name: &CStr) -> [u8; 16] {
     let mut octets = [0; 16];
-    octets.iter_mut().take(15).zip(name.to_bytes()).for_each(|(place, octet)| *place = *octet);
+    for (place, octet) in octets.iter_mut().take(15).zip(name.to_bytes()) {
+        let is_taken = octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_');
+        *place = if is_taken { *octet } else { b'_' };
+    }
     octets
 }
 
@@ -454,7 +457,7 @@ mod tests {
     #[test]
     fn names_are_cut_where_the_kernel_would_refuse_them() {
         assert_eq!(&named(c"noonmark"), b"noonmark\0\0\0\0\0\0\0\0");
-        assert_eq!(&named(c"a-name-longer-than-that"), b"a-name-longer-t\0");
+        assert_eq!(&named(c"a-name-longer-than-that"), b"a_name_longer_t\0");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod server;
 mod size;
 mod stamps;
 mod target;
+mod xdp;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,8 @@ enum Subject {
     Size(Wish),
     /// How long a hundred million clients take to get new keys, counted; nothing is timed
     Scale(Wish),
+    /// Processor time per answer in the kernel, beside chronyd's over its socket; and how many at most
+    Xdp(Wish),
     /// Who is still answered while somebody floods the server: noonmarkd beside chronyd
     Overload(overload::Arguments),
     /// How far the clock is off in simulation, beside chronyd's figures in the same conditions
@@ -135,6 +138,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         }
         Subject::Size(wish) => ("size", *wish, size::measure(*wish)?),
         Subject::Scale(wish) => ("scale", *wish, scale::measure(*wish)),
+        Subject::Xdp(wish) => ("xdp", *wish, xdp::measure(*wish)?),
         Subject::Overload(arguments) => ("overload", arguments.wish, overload::measure(arguments)?),
         Subject::Accuracy(wish) => return accuracy::run(wish).map(|()| ExitCode::SUCCESS),
         Subject::Guests(wish) => return guests::run(wish).map(|()| ExitCode::SUCCESS),

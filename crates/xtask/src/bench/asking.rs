@@ -145,6 +145,24 @@ impl Outcome {
         eprintln!("{line}");
     }
 
+    /// Whether the answers were.
+    ///
+    /// # Errors
+    /// What was wrong with them.
+    pub fn is_right(&self) -> Result<(), String> {
+        if self.checked == 0 {
+            return Err("no answer was checked".into());
+        }
+        // Some answers may be lost to what else the machine does; a wrong one is never right.
+        if self.bad > 0 {
+            return Err(format!("{} wrong answers: {:?}", self.bad, self.complaints));
+        }
+        if u64::from(self.missed) * 100 > self.good {
+            return Err(format!("the generator missed {} answers", self.missed));
+        }
+        Ok(())
+    }
+
     /// Why this run says nothing about the cost of an answer, if so.
     pub fn objection(&self, mode: &Mode) -> Option<String> {
         let (offered, answered) = (self.offered_per_s, self.answered_per_s);
@@ -198,17 +216,7 @@ pub fn drive(contestant: &Contestant<'_>, mode: &Mode) -> Result<Outcome, String
         }
     }
     let outcome: Outcome = rig.generate(&command)?;
-    let say = |what: &str| format!("{}, {}: {what}", server.name, mode.name);
-    if outcome.checked == 0 {
-        return Err(say("no answer was checked"));
-    }
-    // Some answers may be lost to what else the machine does; a wrong one is never right.
-    if outcome.bad > 0 {
-        return Err(say(&format!("{} wrong answers: {:?}", outcome.bad, outcome.complaints)));
-    }
-    if u64::from(outcome.missed) * 100 > outcome.good {
-        return Err(say(&format!("the generator missed {} answers", outcome.missed)));
-    }
+    outcome.is_right().map_err(|what| format!("{}, {}: {what}", server.name, mode.name))?;
     Ok(outcome)
 }
 

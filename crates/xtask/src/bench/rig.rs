@@ -223,12 +223,13 @@ fn pin(processor: &str, inner: &Command) -> Command {
 }
 
 /// What is built for measuring: the daemon, and what stands at the other end of the wire.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "noonmarkd",
     "noonmark",
     "ntp-load",
     "ntp-echo",
     "ntp-first",
+    "frame-live",
     "no-clock",
     "ke-load",
     "ntp-flood",
