@@ -139,7 +139,7 @@ struct Learned {
 
 impl Learned {
     const fn mean(nanos: i64) -> Self {
-        Self::from_nanos(nanos, [16, 16, 2])
+        Self::from_nanos(nanos, [8, 16, 2])
     }
 
     const fn least(nanos: i64) -> Self {

@@ -76,6 +76,9 @@ pub struct Wish {
     /// How often each server is driven
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// Measure the programs as they were built before, and build none
+    #[arg(long)]
+    as_built: bool,
     /// Install missing Debian packages without asking
     #[arg(long)]
     yes: bool,

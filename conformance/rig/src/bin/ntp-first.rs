@@ -77,7 +77,7 @@ fn wait(
 /// One request, and as long for its answer as [`BETWEEN`]; whether a server that is synchronised gave one.
 fn ask(socket: &UdpSocket, n: u64) -> std::io::Result<bool> {
     let begun = Instant::now();
-    let transmit = Timestamp::from_bits(0x6e6f_6f6e << 32 | n);
+    let transmit = Timestamp::from_bits(MARK << 32 | n);
     // Nobody at the port is what an earlier request met; it costs a wait like silence.
     let refused = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
     match socket.send(&Header::client(transmit).to_octets()) {
@@ -88,8 +88,10 @@ fn ask(socket: &UdpSocket, n: u64) -> std::io::Result<bool> {
     match socket.recv(&mut room) {
         Ok(len) => {
             let packet = Packet::parse(&room[..len]);
+            // An answer to an earlier request is one, too.
             return Ok(packet.is_ok_and(|packet| {
-                packet.mode() == Mode::Server && room[1] != 0 && packet.origin() == transmit
+                let is_ours = packet.origin().to_bits() >> 32 == MARK;
+                packet.mode() == Mode::Server && room[1] != 0 && is_ours
             }));
         }
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
@@ -115,6 +117,8 @@ fn end(child: &mut Child) -> std::io::Result<()> {
     child.wait().map(drop)
 }
 
+/// What the transmit time stamps of requests begin with.
+const MARK: u64 = 0x6e6f_6f6e;
 /// Between two requests, about.
 const BETWEEN: Duration = Duration::from_micros(200);
 /// No server takes longer to start, or to end.

@@ -65,8 +65,8 @@ struct Arguments {
     /// Algorithm the keys are for, as in the registry (RFC 8915 §7.5)
     #[arg(long, default_value_t = 15)]
     aead: u16,
-    /// Each client asks in interleaved mode, after all have been introduced to the server
-    #[arg(long, conflicts_with = "cookies")]
+    /// Without cookies: each client asks in interleaved mode, after all have been introduced to the server
+    #[arg(long)]
     interleaved: bool,
     /// Note when each answer left beside what it says, and how long it took
     #[arg(long)]

@@ -68,7 +68,9 @@ impl Rig {
         if processors < 2 {
             return Err("needs two processors: one for servers, one for the generator".into());
         }
-        build()?;
+        if !wish.as_built {
+            build()?;
+        }
         netns::sweep();
         let folder = peers.folder("bench")?;
         certificate::make(&folder.0)?;

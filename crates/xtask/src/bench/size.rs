@@ -1,10 +1,13 @@
 //! `cargo xtask bench size`: memory, time to start, and octets of programs.
 
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Wish;
 use super::asking::{answers, load};
@@ -97,11 +100,24 @@ fn memory(rig: &Rig) -> Result<Vec<Figure>, String> {
         eprintln!("{way}: {:.0} answers per second to a million clients", outcome.answered_per_s);
     }
     std::thread::sleep(SETTLED);
-    let grown = proportional_set(&ours)?;
+    let growth = proportional_set(&ours)? - idle;
+    let tables = tables(&rig.file(&format!("{OURS}.sock")))?;
     Ok(vec![
         single(format!("pss_over_{}", contestant::CHRONY), idle / other, [idle, other], "KiB"),
-        single("pss_growth_mib".into(), (grown - idle) / 1024.0, [grown, idle], "KiB"),
+        single("pss_growth_mib".into(), growth / 1024.0, [growth, tables], "KiB; other: tables"),
     ])
+}
+
+/// KiB that the tables take at most which the status shows.
+fn tables(socket: &Path) -> Result<f64, String> {
+    let read = || {
+        let mut text = String::new();
+        UnixStream::connect(socket)?.read_to_string(&mut text).map(|_| text)
+    };
+    let text = read().map_err(|e: std::io::Error| format!("{}: {e}", socket.display()))?;
+    let status: Value = serde_json::from_str(&text).map_err(|e| format!("status: {e}"))?;
+    let tables = status["tables"].as_array().ok_or("status without tables")?;
+    Ok(tables.iter().filter_map(|table| table["memory_bytes"].as_f64()).sum::<f64>() / 1024.0)
 }
 
 /// The proportional set size (`Pss`) of all processes of a server together, KiB: private memory, and of what is shared the part of each.
