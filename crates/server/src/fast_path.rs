@@ -271,7 +271,8 @@ impl FastPathError {
     pub fn is_about_rights(&self) -> bool {
         match self {
             Self::Memory(error) | Self::Refused(LoadError { error, .. }) => {
-                error.kind() == io::ErrorKind::PermissionDenied
+                // What the kernel finds wrong with a program is EACCES, of the same kind.
+                error.raw_os_error() == Some(NOT_PERMITTED)
             }
             Self::Object(_) | Self::Machine | Self::Room(_) => false,
         }
@@ -302,6 +303,8 @@ impl From<ObjectError> for FastPathError {
     }
 }
 
+/// `EPERM`.
+const NOT_PERMITTED: i32 = 1;
 /// Numbers of `bpf_ktime_get_tai_ns` and `bpf_ktime_get_ns`.
 const TAI: u32 = 208;
 const MONOTONIC: u32 = 5;
