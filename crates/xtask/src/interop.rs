@@ -9,6 +9,7 @@ mod client;
 mod credentials;
 mod demo;
 mod follower;
+mod interleaved;
 mod journal;
 mod lab;
 mod logging;

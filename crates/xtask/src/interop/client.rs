@@ -42,6 +42,8 @@ pub struct Seen {
     pub selected: bool,
     /// Its last answer was authenticated with NTS.
     pub authenticated: bool,
+    /// Its last answer was in interleaved mode.
+    pub interleaved: bool,
     /// The AEAD agreed, where the client tells.
     pub aead: Option<u64>,
     /// Its offset, seconds, without regard to sign conventions.
@@ -87,6 +89,27 @@ impl<'a> Client<'a> {
         };
         let daemon = place.pair.client.start(&command, &place.path("client.log"))?;
         Ok(Self { kind, place, lab, daemon })
+    }
+
+    /// Starts chronyd with a single server, asked every second in interleaved mode, under NTS or plain.
+    ///
+    /// # Errors
+    /// What the file system or starting it says.
+    pub fn start_interleaved(
+        lab: &'a Lab,
+        place: &'a Place,
+        family: Family,
+        nts: bool,
+    ) -> Result<Self, String> {
+        let (options, more) = if nts {
+            (" nts", format!("authselectmode require\nntstrustedcerts {}/ca.pem\n", place.inside))
+        } else {
+            ("", String::new())
+        };
+        let server = format!("{}{options} xleave", family.server_name());
+        let command = chrony_with(lab, place, &server, &more)?;
+        let daemon = place.pair.client.start(&command, &place.path("client.log"))?;
+        Ok(Self { kind: Kind::Chrony, place, lab, daemon })
     }
 
     /// One that was started elsewhere and is asked in the folder of `place`.
@@ -172,12 +195,18 @@ impl<'a> Client<'a> {
 }
 
 fn chrony(lab: &Lab, place: &Place, family: Family, aead: u16) -> Result<Command, String> {
-    let (name, folder, private) = (family.server_name(), &place.inside, place.chrony());
+    let server = format!("{} nts", family.server_name());
+    let folder = &place.inside;
+    let more =
+        format!("authselectmode require\nntstrustedcerts {folder}/ca.pem\nntsaeads {aead}\n");
+    chrony_with(lab, place, &server, &more)
+}
+
+/// `server`: its name and options; `more`: further lines.
+fn chrony_with(lab: &Lab, place: &Place, server: &str, more: &str) -> Result<Command, String> {
+    let (folder, private) = (&place.inside, place.chrony());
     let text = format!(
-        "server {name} nts iburst minpoll 0 maxpoll 0\n\
-         authselectmode require\n\
-         ntstrustedcerts {folder}/ca.pem\n\
-         ntsaeads {aead}\n\
+        "server {server} iburst minpoll 0 maxpoll 0\n{more}\
          cmdport 0\n\
          bindcmdaddress {private}/client.sock\n\
          pidfile {folder}/client.pid\n"
@@ -258,6 +287,7 @@ fn read_chrony(data: &str, keys: &str, sources: &str) -> Option<Seen> {
     Some(Seen {
         selected: source.get(1) == Some(&"*"),
         authenticated: mode == "NTS" && field("Authenticated")? == "Yes",
+        interleaved: field("Interleaved")? == "Yes",
         aead: aead.parse().ok(),
         offset_s: source.get(7)?.parse().ok()?,
         accepted: good,
@@ -288,6 +318,7 @@ fn read_ntpsec(variables: &str, counts: &str, log: &str) -> Option<Seen> {
     Some(Seen {
         selected: flags.contains(&"sel_sys.peer"),
         authenticated: flags.contains(&"auth") && variable("ntscookies").is_some(),
+        interleaved: false,
         aead: aead.and_then(|aead| aead.parse().ok()),
         // In milliseconds.
         offset_s: variable("offset")?.parse::<f64>().ok()? / 1e3,
@@ -311,6 +342,7 @@ fn read_ntpd_rs(octets: &[u8], log: &str) -> Option<Seen> {
         selected: state.get("system")?.get("stratum")?.as_u64()? == 2,
         // A source of its kind `nts` takes nothing else.
         authenticated: cookies.is_some(),
+        interleaved: false,
         aead: None,
         offset_s: source.get("offset")?.as_f64()?,
         accepted: lines("Offset: "),
@@ -326,12 +358,12 @@ mod tests {
 
     #[test]
     fn chronys_account_is_read() {
-        let data = "Remote address  : 10.93.0.1 (0A5D0001)\nAuthenticated   : Yes\nTotal TX        : 6\n\
+        let data = "Remote address  : 10.93.0.1 (0A5D0001)\nInterleaved     : Yes\nAuthenticated   : Yes\nTotal TX        : 6\n\
                     Total RX        : 6\nTotal valid RX  : 5\nTotal good RX   : 4\n";
         let keys = "10.93.0.1,NTS,1,30,128,3,0,2,8,64\n";
         let sources = "^,*,10.93.0.1,1,0,77,0,-0.000000372,-0.000002795,0.000006724\n";
         let seen = read_chrony(data, keys, sources).expect("as chronyc 4.6.1 prints");
-        assert!(seen.selected && seen.authenticated);
+        assert!(seen.selected && seen.authenticated && seen.interleaved);
         assert_eq!(
             (seen.aead, seen.accepted, seen.establishments, seen.refused),
             (Some(30), 4, 1, 3)
@@ -339,7 +371,7 @@ mod tests {
         assert!((seen.offset_s + 0.372e-6).abs() < 1e-12);
         let open = read_chrony(&data.replace("Yes", "No"), keys, &sources.replace('*', "?"))
             .expect("the same form");
-        assert!(!open.selected && !open.authenticated);
+        assert!(!open.selected && !open.authenticated && !open.interleaved);
     }
 
     #[test]

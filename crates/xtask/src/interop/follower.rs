@@ -20,8 +20,10 @@ pub fn all() -> Vec<Cell> {
                 cells.push(Follows { server, family, nts, interleaved: false }.cell());
             }
         }
-        for nts in [false, true] {
-            cells.push(Follows { server: Kind::Chrony, family, nts, interleaved: true }.cell());
+        for server in [Kind::Noonmarkd, Kind::Chrony] {
+            for nts in [false, true] {
+                cells.push(Follows { server, family, nts, interleaved: true }.cell());
+            }
         }
     }
     cells

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::cells::{self, Cell};
 use super::lab::Account;
-use super::{credentials, demo, follower, logging, network, service, ways, xdp};
+use super::{credentials, demo, follower, interleaved, logging, network, service, ways, xdp};
 use crate::apt::{self, Consent, Needed};
 use crate::{build, child, workspace};
 
@@ -31,7 +31,8 @@ impl Variant {
     /// Its cells, with names that no other variant's cells have. The first has the long ones.
     pub fn cells(self, long: bool) -> Vec<Cell> {
         let mut cells = cells::all(long && self == Self::AsBuilt);
-        cells.extend([follower::all(), network::all(), ways::all()].into_iter().flatten());
+        let more = [follower::all(), interleaved::all(), network::all(), ways::all()];
+        cells.extend(more.into_iter().flatten());
         if self != Self::OrdinaryUser {
             // Who starts it is what these are about.
             let services = [service::all(), credentials::all(), logging::all(), demo::all()];
