@@ -90,7 +90,7 @@ fn old_unique(turn: &Turn<'_>) -> Vec<u8> {
 pub(super) const FORGERIES: &[Forgery] = &[
     Forgery { name: "an origin with one bit changed", clauses: &["WC-02"],
         make: |turn, mark| Forged::Before(with_header(turn, mark, |header| header.origin ^= 1)) },
-    Forgery { name: "an origin of zero", clauses: &["WC-03", "IL-15"],
+    Forgery { name: "an origin of zero", clauses: &["WC-03"],
         make: |turn, mark| Forged::Before(with_header(turn, mark, |header| header.origin = 0)) },
     Forgery { name: "no identifier", clauses: &["NC-14"],
         make: |turn, mark| Forged::Before(with_clear(turn, mark, |open| open.clear.clear())) },

@@ -92,8 +92,8 @@ pub static SCRIPTS: &[Script] = &[
         does: "something forged before each honest answer",
         clauses: &[
             "WC-01", "WC-02", "WC-03", "WC-05", "WC-06", "WC-10", "WC-26", "WC-27", "IL-10",
-            "IL-15", "NC-14", "NC-15", "NC-16", "NC-17", "NC-19", "EF-02", "EF-03", "EF-04",
-            "EF-16", "EF-17", "EF-18", "NS-19",
+            "NC-14", "NC-15", "NC-16", "NC-17", "NC-19", "EF-02", "EF-03", "EF-04", "EF-16",
+            "EF-17", "EF-18", "NS-19",
         ],
         cookies: (2, 100),
         answer: |turn| play(FORGERIES, turn),

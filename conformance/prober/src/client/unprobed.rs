@@ -69,6 +69,7 @@ pub const LOOKS: &[Look] = &[
     inside("IL-09", "it takes a client that asks for interleaved answers, and none does so unless told: requirements, origin_says_which_answer_is_interleaved"),
     inside("IL-11", "it takes a client that asks for interleaved answers, and none does so unless told: requirements, four_losses_lead_back_to_basic_questions"),
     inside("IL-13", "it takes a client that asks for interleaved answers, and none does so unless told: requirements, both_stamps_of_a_question_are_random"),
+    inside("IL-15", "a client does not show in which mode it took an answer: requirements, basic_association_stays_basic"),
     inside("IL-16", "it takes a client that asks for interleaved answers, and none does so unless told: requirements, interleaved_answers_may_prove_their_origin"),
     inside("BP-03", "it takes hours, or a virtual clock: requirements, error_above_the_largest_step_is_refused_at_every_start"),
     inside("BP-20", "a client does not show which time it used: requirements, delay_has_a_floor_and_dispersion_grows_by_15_ppm"),

@@ -23,7 +23,6 @@ use rustls::{
 /// One thing that a client does wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
-    TakesNearOrigin,
     TakesOtherIdentifier,
     TakesUnprotected,
     TakesSecondAnswer,
@@ -55,6 +54,9 @@ struct Agreement {
     server: SocketAddr,
     cookies: VecDeque<Vec<u8>>,
 }
+
+/// Keys by the number of their AEAD, and whether record 1024 was agreed.
+type AllKeys = BTreeMap<(u16, bool), Keys>;
 
 /// Why there is no agreement.
 enum Refused {
@@ -201,7 +203,7 @@ impl Subject {
     }
 
     /// The records of the response, and keys for every algorithm that may be agreed.
-    fn handshake(&self) -> io::Result<(Vec<Record>, BTreeMap<(u16, bool), Keys>)> {
+    fn handshake(&self) -> io::Result<(Vec<Record>, AllKeys)> {
         let mut tcp = TcpStream::connect_timeout(&self.place, Duration::from_secs(2))?;
         tcp.set_read_timeout(Some(Duration::from_secs(2)))?;
         let mut tls =
@@ -377,11 +379,7 @@ impl Subject {
         unique: &[u8],
     ) -> Option<Heard> {
         let header = Header::read(octets)?;
-        let bits = (header.origin ^ transmit).count_ones();
-        if header.mode != 4
-            || header.version != 4
-            || bits > u32::from(self.has(Fault::TakesNearOrigin))
-        {
+        if header.mode != 4 || header.version != 4 || header.origin != transmit {
             return None;
         }
         let (fields, rest) = noonmark_prober::octets::field::cut(&octets[48..]);
