@@ -1,14 +1,14 @@
 //! Configurations of other time servers, read and turned into one of ours.
 //!
 //! [`import`] takes the path of an `ntp.conf` (ntpd 4.2.8 or NTPsec), a `chrony.conf` (chrony 4.8) or an `ntp.toml` (ntpd-rs 1.9) and a
-//! reader of files; it gives back an [`Import`]: the text of a `noonmark.toml`, commented, which [`parse`](crate::parse) takes, and an
+//! reader of files; it gives back an [`Import`]: the text of a `noonmark.toml`, commented, which [`parse`](crate::parse) takes, and a
 //! [`Line`] for each line that was read: kept, changed in meaning (how), not supported (what to do), or ignored, since nothing is lost
 //! with it.
 //!
 //! The rules:
 //! - Nothing is dropped silently: each line has its outcome, an unknown word too.
-//! - What would make the machine more open, or ask a server with less proof than before, is not done: such a source is written behind
-//!   `#`, such an access rule stays closed.
+//! - No source is asked with less proof than before: it is written behind `#` instead. An access rule stays as closed as it was; one that
+//!   cannot be said in addresses (a name, a device left out, `require-nts`) is not supported, and its note says what to write.
 //! - Where a default differs and ours can be set to theirs, it is written out. Where it cannot, [`Dialect::differences`] says so.
 //! - What the other program would refuse or skip is not taken over.
 //! - Size is bounded: files by [`FILE_MAX`], includes in depth and number, sources by what we ask at a time.

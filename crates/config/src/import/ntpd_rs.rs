@@ -243,7 +243,8 @@ impl Conf<'_, '_, '_> {
                     self.work.note(at, Outcome::Changed, note);
                 }
                 ("observation-path" | "observation-permissions", _) => {
-                    let note = "the state is shown on the socket of [status], to root and the daemon's user";
+                    let note =
+                        "the state is shown on the socket of [status], to its owner and group";
                     self.work.note(at, Outcome::Changed, note);
                 }
                 ("metrics-exporter-listen", _) => {

@@ -13,7 +13,7 @@ const DAY: f64 = 86_400.0;
 const LEAP_LIST: &str = "/usr/share/zoneinfo/leap-seconds.list";
 
 /// What noonmarkd measures or weighs by itself.
-const OWN: [&str; 11] = [
+const OWN: [&str; 9] = [
     "clockprecision",
     "corrtimeratio",
     "maxupdateskew",
@@ -23,8 +23,6 @@ const OWN: [&str; 11] = [
     "reselectdist",
     "combinelimit",
     "fallbackdrift",
-    "refresh",
-    "ntsrefresh",
 ];
 
 const NO_RTC: &str = "the clock chip's own drift is not tracked; the kernel sets the chip while the clock is synchronised";
@@ -117,6 +115,10 @@ impl Conf<'_, '_> {
             }
             "nocerttimecheck" => {
                 self.work.lost(at, "certificates have to be in their time: a clock that is far off needs a source without NTS first");
+            }
+            "refresh" | "ntsrefresh" => {
+                let note = "names are looked up and keys established anew where a server is of no use any more";
+                self.work.note(at, Outcome::Ignored, note);
             }
             "nosystemcert" => {
                 if let Some(before) = self.no_system.replace(at) {

@@ -213,7 +213,7 @@ impl Conf<'_, '_, '_> {
                 self.every_key(keys, "one key establishment is served: give its certificate all names, and listen all addresses");
                 continue;
             }
-            let file = |key: &str| keys.get(key).and_then(text);
+            let file = |key: &str| keys.get(key).and_then(text).and_then(|name| self.path(name));
             if file("certificate-chain-path").is_none() || file("private-key-path").is_none() {
                 self.every_key(
                     keys,
