@@ -225,11 +225,22 @@ pub(in crate::client) fn keeps_eight(view: &View<'_>, say: &mut Say) {
             "NC-18",
             format!("{lost} questions with a cookie each after 20 cookies were given at once"),
         );
+    } else if let Some((nth, asked)) = first_wish(view) {
+        let what =
+            format!("{asked} placeholders in question {nth} after 20 cookies were given at once");
+        say.pass("NC-18", format!("{what}: the stock is below eight again"));
     } else if second.is_some() {
         say.pass("NC-18", format!("{lost} questions with a cookie each after 20 cookies were given at once, then keys were established anew"));
     } else {
         unclear(view, say, "the stock did not come to its end in the time of the run");
     }
+}
+
+/// The first question after the first that asks for more cookies, from 1, and for how many: who had kept twenty would not yet.
+fn first_wish(view: &View<'_>) -> Option<(usize, usize)> {
+    let open = view.log.questions.iter().filter(|question| question.open.is_some());
+    let mut later = open.skip(1).map(Question::placeholders).zip(1..);
+    later.find(|(asked, nth)| *asked > 0 && *nth <= 12).map(|(asked, nth)| (nth, asked))
 }
 
 /// Whether [`keeps_eight`] has seen enough.
@@ -240,5 +251,7 @@ pub(in crate::client) fn has_kept_eight(view: &View<'_>) -> bool {
         .iter()
         .filter(|question| question.open.is_some() && !question.is_answered)
         .count();
-    lost > 8 || view.log.sessions.iter().filter(|session| session.answered.is_some()).count() > 1
+    lost > 8
+        || first_wish(view).is_some()
+        || view.log.sessions.iter().filter(|session| session.answered.is_some()).count() > 1
 }
