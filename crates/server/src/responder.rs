@@ -517,8 +517,9 @@ impl Responder {
             let asker = Asker { address: peer.ip(), is_proven };
             let past = asked.and_then(|past| past.take(asker, request.origin()));
             let header = face.header(&request, received, kiss, leaves, past, bits);
-            // In overload the kernel's stamps are for those who prove something.
-            if asked.is_some() && (is_proven || !self.pressure.is_on()) {
+            // In overload the kernel's stamps are for those who prove something, and for whoever goes first anyway.
+            let is_first = || self.policy.shedding.is_listed(peer.ip());
+            if asked.is_some() && (is_proven || !self.pressure.is_on() || is_first()) {
                 let Header { receive, transmit, .. } = header;
                 slot.await_departure(Awaited { asker, receive, transmit });
                 self.counters.count(Counter::DeparturesAwaited);
