@@ -6,6 +6,7 @@
 pub(crate) mod authority;
 mod cells;
 mod client;
+pub mod conform;
 mod credentials;
 mod demo;
 mod follower;

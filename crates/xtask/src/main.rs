@@ -46,6 +46,8 @@ enum Chore {
     Test(test::Arguments),
     /// Measure what answers and handshakes cost, beside other people's servers, and how well a clock is kept
     Bench(bench::Arguments),
+    /// Write docs/conformance.md from what the prober finds of our server and of others
+    Conform,
     /// Write docs/requirements.md from a run of the requirement checks
     Requirements,
     /// Write the table of SECURITY.md from a run of the attempts
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
     let result = match chore {
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Conform => interop::conform::write(),
         Chore::Requirements => requirements::write(),
         #[cfg(debug_assertions)]
         Chore::Contain => contain::write(),

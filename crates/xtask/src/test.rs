@@ -84,6 +84,12 @@ const STAGES: &[Stage] = &[
         run: interop::run,
     },
     Stage {
+        name: "conform",
+        budget: 4,
+        about: "the prober asks our server and other people's, clause by clause",
+        run: interop::conform::run,
+    },
+    Stage {
         name: "reliability",
         budget: 3,
         about: "faults brought upon the daemon, and a soak",

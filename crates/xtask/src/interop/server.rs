@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::lab::{Lab, Place};
 use crate::child;
-use crate::netns::Daemon;
+use crate::netns::{CLIENT_V4, Daemon};
 use crate::peers::Peers;
 
 /// Whose server.
@@ -282,10 +282,12 @@ fn configure(kind: Kind, place: &Place, aeads: &[u16]) -> Result<(), String> {
                  pidfile {folder}/server.pid\n"
             )
         }
-        // The machine's own clock as a reference clock, so that it says it is synchronised.
+        // The machine's own clock as a reference clock, so that it says it is synchronised. Its rate limit, on unless another rule
+        // holds, would leave the prober without answers.
         Kind::Ntpsec => format!(
             "refclock local stratum 0 minpoll 0 maxpoll 0 prefer\n\
              restrict 127.0.0.1\n\
+             restrict {CLIENT_V4} nomodify noquery\n\
              nts enable\n\
              nts cert {folder}/chain.pem\n\
              nts key {folder}/key.pem\n\
