@@ -62,7 +62,11 @@ fn imported(path: &str, dialect: Dialect, octets: &[u8], fault: Fault<'_>) {
         Err(_) => return,
     };
     let text = String::from_utf8_lossy(octets);
-    let wanted: Vec<usize> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(|(at, _)| at).collect();
+    let wanted: Vec<usize> = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(at, _)| at)
+        .collect();
     let mut told: Vec<u8> = accounted(&made, path).iter().map(|at| *at as u8).collect();
     fault("lines told of", &mut told);
     let wanted: Vec<u8> = wanted.iter().map(|at| *at as u8).collect();

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -74,6 +74,7 @@ pub fn run(wish: &Wish) -> Result<(), String> {
     let peers = Peers::prepare(&target, consent)?;
     build()?;
     let programs = target.join("release");
+    let _awake = Awake::keep()?;
     let mut rows = Vec::new();
     for run in 1..=wish.runs {
         let sign = if run % 2 == 1 { -1 } else { 1 };
@@ -105,6 +106,39 @@ pub fn run(wish: &Wish) -> Result<(), String> {
     let text = document(wish, &rows, &kernel, &peers, &programs);
     println!("\n{text}");
     if wish.write { write(&text) } else { Ok(()) }
+}
+
+/// Keeps the processors from sleeping as long as it lives, with work that everything else goes before.
+///
+/// Waking one takes so long on a virtual machine that the wire becomes slower one way than the other.
+struct Awake(Vec<Child>);
+
+impl Awake {
+    fn keep() -> Result<Self, String> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let spin = || {
+            let mut idle = Command::new("setpriv");
+            // Each program takes the place of the one before, so that what is ended is the last.
+            idle.args(["--pdeathsig", "KILL", "--", "chrt", "--idle", "0"]);
+            idle.args(["sh", "-c", "while :; do :; done"])
+                .spawn()
+                .map_err(|e| format!("setpriv: {e}"))
+        };
+        let mut awake = Self(Vec::new());
+        for _ in 0..count {
+            awake.0.push(spin()?);
+        }
+        Ok(awake)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 fn measure(
