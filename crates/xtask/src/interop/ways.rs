@@ -9,7 +9,7 @@ use super::cells::{Cell, Figures, Miss, cell};
 use super::lab::{Lab, Place};
 use super::server::Server;
 use crate::child::transplant;
-use crate::netns::{CLIENT_INTERFACE, Daemon, SERVER_V4, SERVER_V6};
+use crate::netns::{CLIENT_INTERFACE, Daemon, SERVER_INTERFACE, SERVER_V4};
 
 /// All of them.
 pub fn all() -> Vec<Cell> {
@@ -56,10 +56,27 @@ fn another_way(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
 /// A name with addresses of both families: without IPv6 the other is asked, and no question is lost.
 fn other_family(lab: &Lab, place: &Place) -> Result<Figures, Miss> {
     let _server = serve(lab, place)?;
-    place.write("hosts", &format!("{SERVER_V6} both.test\n{SERVER_V4} both.test\n"))?;
+    // C libraries agree that such an address comes before IPv4 (RFC 6724 §2.1); of local ones (fc00::/7) some say so and some do not.
+    place.pair.server.ip(&[
+        "address",
+        "add",
+        &format!("{GLOBAL_V6}/64"),
+        "dev",
+        SERVER_INTERFACE,
+        "nodad",
+    ])?;
+    place.pair.client.ip(&[
+        "address",
+        "add",
+        "2001:db8:93::2/64",
+        "dev",
+        CLIENT_INTERFACE,
+        "nodad",
+    ])?;
+    place.write("hosts", &format!("{GLOBAL_V6} both.test\n{SERVER_V4} both.test\n"))?;
     let mut watcher = watch(lab, place, "server = \"both.test\"\nminpoll = 0\nmaxpoll = 1")?;
     asked(&mut watcher, place, FIRST_BURST)?;
-    is_at(&source(place)?, &format!("[{SERVER_V6}]:123"))?;
+    is_at(&source(place)?, &format!("[{GLOBAL_V6}]:123"))?;
     shell(place, "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")?;
     let gone_over = watcher.wait_for(LIMIT, || {
         let now = source(place)?;
@@ -174,6 +191,7 @@ fn shell(place: &Place, line: &str) -> Result<(), String> {
 }
 
 const SOCKET: &str = "watcher.sock";
+const GLOBAL_V6: &str = "2001:db8:93::1";
 const LATE: &str = "late0";
 const LIMIT: Duration = Duration::from_secs(40);
 /// Longer than a change needs to be looked at.
