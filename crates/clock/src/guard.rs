@@ -138,6 +138,8 @@ pub struct Guard {
     rest: Frequency,
     until: Mono,
     updates: u32,
+    /// When the clock last jumped by another's doing.
+    jumped_at: Option<Mono>,
     boot_step_used: bool,
     /// The last time at which the clock was called synchronised, of earlier runs and of this one.
     recorded: Option<UnixTime>,
@@ -163,6 +165,7 @@ impl Guard {
             rest: Frequency::ZERO,
             until: Mono::NEVER,
             updates: 0,
+            jumped_at: None,
             boot_step_used: false,
             recorded: None,
             recording: None,
@@ -184,13 +187,18 @@ impl Guard {
     ) -> Result<(), Refusal> {
         self.account(now.mono);
         self.note_leap(wall);
+        let mut facts = request.facts;
+        // Whoever asks may have done so before it knew of the jump, and have counted from another one.
+        if self.jumped_at.is_some_and(|at| now.mono.since(at) < UNAWARE) {
+            facts.updates = 0;
+        }
         let verdict = match request.adjustment {
-            Adjustment::Step(by) => self.step(by, request.facts, wall),
-            Adjustment::Rate(rate) => self.run_at(rate, request.facts, wall),
-            Adjustment::Status(status) => self.promise(&status, request.facts, wall),
+            Adjustment::Step(by) => self.step(by, facts, wall),
+            Adjustment::Rate(rate) => self.run_at(rate, facts, wall),
+            Adjustment::Status(status) => self.promise(&status, facts, wall),
         };
         // Lying about this only narrows it.
-        self.updates = self.updates.max(request.facts.updates);
+        self.updates = self.updates.max(facts.updates);
         verdict.map_err(|rule| Refusal { request: *request, wall, rule })
     }
 
@@ -258,8 +266,10 @@ impl Guard {
 
     /// Somebody else stepped the clock, or the machine slept, as the process that has the clock saw itself: what [`Steps::First`] permits it
     /// permits again. The budgets do not mind.
-    pub fn handle_jump(&mut self) {
+    pub fn handle_jump(&mut self, now: Reading) {
+        self.account(now.mono);
         self.updates = 0;
+        self.jumped_at = Some(now.mono);
         self.unsaved = true;
     }
 
@@ -594,6 +604,8 @@ fn take_time(octets: &mut &[u8]) -> Option<Option<UnixTime>> {
 const HOUR_SLOT: Duration = Duration::from_secs(60);
 /// 96 of these make a day.
 const DAY_SLOT: Duration = Duration::from_secs(15 * 60);
+/// How long after a jump whoever asks may not know of it.
+const UNAWARE: Duration = Duration::from_secs(2);
 /// A fast rate is not worth beginning for less.
 const SHORTEST: Duration = Duration::from_secs(3);
 /// How late the end of a fast rate may come without anything being overspent.

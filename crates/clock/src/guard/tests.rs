@@ -132,6 +132,27 @@ fn updates_once_told_cannot_be_taken_back() {
 }
 
 #[test]
+fn what_was_counted_before_a_jump_does_not_count_after_it() {
+    let rules = Rules { steps: Steps::First(3), ..rules() };
+    let mut guard = Guard::new(rules, LIFE, at(0.0));
+    let ask = |guard: &mut Guard, seconds, updates| {
+        let request = Request { adjustment: step(1.0), facts: Facts { agreeing: 1, updates } };
+        guard.permit(&request, at(seconds), WALL).map_err(|refusal| refusal.rule.word())
+    };
+    assert_eq!(ask(&mut guard, 1.0, 9), Err("late-step"));
+    guard.handle_jump(at(2.0));
+    assert_eq!(ask(&mut guard, 2.1, 9), Ok(()), "asked before it was known");
+    assert_eq!(ask(&mut guard, 5.0, 2), Ok(()));
+    assert_eq!(
+        ask(&mut guard, 6.0, 2),
+        Err("late-step"),
+        "two of the three were steps and one was told"
+    );
+    guard.handle_jump(at(7.0));
+    assert_eq!(ask(&mut guard, 9.5, 3), Err("late-step"), "by then it is known");
+}
+
+#[test]
 fn first_step_after_boot_is_not_counted_and_comes_once() {
     let rules = Rules {
         boot_step: Some(Span::from_seconds(1_000_000)),
