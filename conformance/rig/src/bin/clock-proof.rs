@@ -53,9 +53,12 @@ fn right(_: Guest) -> Result<String, String> {
 
 fn takeover(guest: Guest) -> Result<String, String> {
     guest.leave_things_to_do().map_err(said)?;
-    // The kernel begins it at the next full second it notices, and a kernel without anything to do notices none.
-    (0..12).for_each(|_| sleep(Duration::from_millis(100)));
-    let disturbed = measure(guest, 1500);
+    // The kernel begins it at the next full second it notices, and a kernel without anything to do notices none for a while.
+    let mut disturbances = (0..10).map(|_| {
+        (0..12).for_each(|_| sleep(Duration::from_millis(100)));
+        measure(guest, 1500)
+    });
+    let disturbed = disturbances.find(|ppm| ppm.abs() > 100.0).unwrap_or_default();
     hold(disturbed.abs() > 100.0, || format!("nothing was left to do: {disturbed:.3} ppm"))?;
     let mut clock = open()?;
     adjust(&mut clock, Adjustment::Rate(Frequency::ZERO))?;

@@ -71,7 +71,7 @@ fn machine<'a>(place: &Place<'a>, name: &'a str, image: Image) -> Machine<'a> {
         name,
         kernel: place.kernel,
         image,
-        memory: 256,
+        memory: 384,
         starts_at: "2026-12-01T12:00:00",
         counter_khz: None,
         wire: None,

@@ -36,7 +36,7 @@ fn live(place: &Place<'_>, way: &str) -> Result<Vec<Promise>, String> {
         name: &name,
         kernel: place.kernel,
         image,
-        memory: 256,
+        memory: 384,
         starts_at: "2027-06-30T23:58:00",
         counter_khz: None,
         wire: None,

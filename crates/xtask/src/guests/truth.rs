@@ -110,7 +110,7 @@ impl Wired<'_> {
             name: self.name,
             kernel,
             image,
-            memory: 256,
+            memory: 384,
             starts_at: self.starts_at,
             counter_khz: Some(counter_khz),
             wire: Some(Wire { mine: desk.0.join("b"), theirs: desk.0.join("a") }),
