@@ -30,7 +30,7 @@ error: [server]: no key is called `lisen`; did you mean `listen`?
 2 | lisen = [\"[::]:123\"]
   | ^^^^^
   |
-  = accepted: in [server]: listen, interfaces, threads, dscp, versions, interleaved-clients, local-stratum, local-orphan, local-distance, local-activate, local-wait, reference-id, leap-smear, leap-smear-length
+  = accepted: in [server]: listen, interfaces, threads, dscp, versions, interleaved-clients, fast-path, fast-path-interfaces, fast-path-vlans, local-stratum, local-orphan, local-distance, local-activate, local-wait, reference-id, leap-smear, leap-smear-length
 
 error: server.dscp: 64 is too large
  --> noonmark.toml:3:8

@@ -28,7 +28,7 @@ pub enum ConformCommand {
 /// `noonmark conform server`.
 #[derive(Args, Clone, Debug)]
 pub struct ServerArguments {
-    /// The server: HOST, HOST:PORT or [IPV6]:PORT; the port is that of NTP, 123 unless named
+    /// The server: HOST or HOST:PORT, an IPv6 address with a port in brackets; the port is that of NTP, 123 unless named
     pub host: String,
     /// Where it establishes keys [default: the same host, port 4460, if anybody is there]
     #[arg(long, value_name = "HOST:PORT")]
