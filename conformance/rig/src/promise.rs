@@ -13,10 +13,13 @@ pub fn hold(holds: bool, seen: String) -> Result<String, String> {
     if holds { Ok(seen) } else { Err(seen) }
 }
 
-/// Prints a line per promise, `held NAME: what was seen` or `broken NAME: why`, and last `verdict: good` or `verdict: bad`.
+/// Prints a line per promise as it is tried, `held NAME: what was seen` or `broken NAME: why`, and last `verdict: good` or `verdict: bad`.
 ///
 /// The status is 0 or 1 by that; 70, and nothing is printed but why, where it did not come to promises.
-pub fn tell(program: &str, promises: Result<Vec<Promise>, String>) -> ExitCode {
+pub fn tell(
+    program: &str,
+    promises: Result<impl IntoIterator<Item = Promise>, String>,
+) -> ExitCode {
     let promises = match promises {
         Ok(promises) => promises,
         Err(problem) => {

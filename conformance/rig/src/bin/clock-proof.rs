@@ -35,7 +35,8 @@ fn main() -> ExitCode {
         ("an armed leap second comes, though the clock was stepped", leap_second),
         ("priority and locked memory are had by root", on_time),
     ];
-    tell("clock-proof", Ok(promises.map(|(name, promise)| (name, promise(guest))).into()))
+    // Each is told before the next is tried.
+    tell("clock-proof", Ok(promises.into_iter().map(|(name, promise)| (name, promise(guest)))))
 }
 
 type Promise = fn(Guest) -> Result<String, String>;
@@ -52,13 +53,17 @@ fn right(_: Guest) -> Result<String, String> {
 }
 
 fn takeover(guest: Guest) -> Result<String, String> {
-    guest.leave_things_to_do().map_err(said)?;
-    // The kernel begins it at the next full second it notices, and a kernel without anything to do notices none for a while.
-    let mut disturbances = (0..10).map(|_| {
+    let mut disturbed = 0.0_f64;
+    // The kernel begins it at the next full second it notices, a kernel without anything to do notices none for a while, and whatever sets its
+    // clock while it starts makes it forget.
+    for _ in 0..10 {
+        guest.leave_things_to_do().map_err(said)?;
         (0..12).for_each(|_| sleep(Duration::from_millis(100)));
-        measure(guest, 1500)
-    });
-    let disturbed = disturbances.find(|ppm| ppm.abs() > 100.0).unwrap_or_default();
+        disturbed = measure(guest, 1500);
+        if disturbed.abs() > 100.0 {
+            break;
+        }
+    }
     hold(disturbed.abs() > 100.0, || format!("nothing was left to do: {disturbed:.3} ppm"))?;
     let mut clock = open()?;
     adjust(&mut clock, Adjustment::Rate(Frequency::ZERO))?;
