@@ -22,7 +22,7 @@ pub(super) struct Serving {
     device: Option<String>,
     certificates: Vec<(String, At)>,
     keys: Vec<(String, At)>,
-    /// Keys of [nts], which count once a certificate is named.
+    /// Keys of `[nts]`, which count once a certificate is named.
     nts: Vec<(&'static str, String, &'static str, At)>,
     dscp: Option<(i64, At)>,
     clients: Option<f64>,
