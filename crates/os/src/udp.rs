@@ -9,7 +9,7 @@
 //! the datagram. A socket for one address is bound with `IP_FREEBIND`, so it may be opened before the address exists and works from the
 //! moment it does.
 //!
-//! When an answer left is told where that was asked for with it: [`stamp`] the socket, then [`Departures`].
+//! When an answer left is told where that was asked for with it: [`stamp`](fn@stamp) the socket, then [`Departures`].
 //!
 //! A client wants to know when its own datagrams left, too: [`stamp_both_ways`] on any UDP socket, then [`receive_stamped`] and
 //! [`departure`].

@@ -59,7 +59,7 @@ pub struct Outgoing<'a> {
     pub to: usize,
     /// What to send.
     pub octets: IoSlice<'a>,
-    /// Whether the kernel is to say when it left, on a socket that [`stamp`](super::stamp) was called on for that: somebody has to take it.
+    /// Whether the kernel is to say when it left, on a socket that [`stamp`](fn@super::stamp) was called on for that: somebody has to take it.
     pub stamped: bool,
 }
 
